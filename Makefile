@@ -1,0 +1,52 @@
+# The menu. Needs Python 3.11+ and make; everything else comes from the committed, hashed lock files.
+PYTHON ?= python3
+BIN := .venv/bin
+MEMBERS := libs/contracts libs/chassis services/membership services/renewals services/notifications deploy/local
+LOCKS := requirements.uv.lock requirements.lock $(MEMBERS:%=%/pyproject.toml)
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format stop clean lock contracts
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/ready: $(LOCKS)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.uv.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock requirements.uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline $(MEMBERS:%=-e %)
+	@touch $@
+
+run: .venv/ready  ## everything, with real Kafka and PostgreSQL; Ctrl-C ends it, data stays (FRESH=1 starts over)
+	$(BIN)/covey run $(if $(FRESH),--fresh)
+
+demo: .venv/ready  ## a season of renewals, checked from outside; KILL=seed kills services while it runs
+	$(BIN)/covey demo $(if $(KILL),--kill $(KILL))
+
+test: .venv/ready  ## every test, on real Kafka and PostgreSQL
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/ready  ## format, lint, types, boundaries, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m covey_contracts check
+
+format: .venv/ready  ## format and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+contracts: .venv/ready  ## make the files that are generated from the contracts again
+	$(BIN)/python -m covey_contracts write
+
+stop: .venv/ready  ## end what "make run" left running
+	$(BIN)/covey stop
+
+clean:  ## stop, and delete the environment and all local data
+	@if [ -x $(BIN)/covey ]; then $(BIN)/covey clean; fi
+	rm -rf .venv .covey .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+lock: .venv/ready  ## choose versions anew and write the hashed lock
+	$(BIN)/uv lock --quiet --upgrade
+	$(BIN)/uv export --quiet --no-header --all-packages --all-extras --all-groups --no-emit-workspace --format requirements-txt -o requirements.lock
