@@ -1,0 +1,18 @@
+"""The platform's vocabulary: every event that Covey publishes, one module for each producing service."""
+
+from covey_contracts.base import Event, Sealed, SealedBody, Topic
+from covey_contracts.membership import GroupChanged, GroupRegistered
+from covey_contracts.notifications import NotificationDelivered, NotificationFailed
+from covey_contracts.renewals import RenewalAvailable, RenewalChanged
+
+EVENTS: tuple[type[Event], ...] = (
+    GroupRegistered,
+    GroupChanged,
+    RenewalAvailable,
+    RenewalChanged,
+    NotificationDelivered,
+    NotificationFailed,
+)
+"""Every kind of event, in the order in which the documents list them."""
+
+__all__ = ["EVENTS", "Event", "Sealed", "SealedBody", "Topic"]
