@@ -1,0 +1,63 @@
+"""``python -m covey_chassis serve covey_membership`` runs a service; ``migrate`` brings its database to today's tables."""
+
+import asyncio
+import importlib
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from covey_chassis import failpoints
+from covey_chassis.app import create_app
+from covey_chassis.logs import configure_logging
+from covey_chassis.running import Running
+from covey_chassis.service import Service
+from covey_chassis.settings import ServiceSettings
+from covey_chassis.telemetry import configure_tracing
+
+
+def settings_of(service: Service) -> ServiceSettings:
+    """From the environment; the process ends where they are not right, and says what is wrong."""
+    try:
+        return service.settings()
+    except ValidationError as error:
+        sys.exit(f"{service.name} can't run with the COVEY_... settings that it was given: {error}")
+
+
+def serve(service: Service) -> None:
+    """Run one process of the service until SIGTERM or SIGINT."""
+    settings = settings_of(service)
+    configure_logging(settings.log_level)
+    configure_tracing(service.name)
+    failpoints.arm(settings.failpoints)
+    running = Running(service, settings)
+    app = create_app(service, running.context, ready=running.ready, live=running.live, lifespan=running.lifespan)
+    uvicorn.run(
+        app,
+        host=settings.http_host,
+        port=settings.http_port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=15,
+    )
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["serve", package]:
+            serve(importlib.import_module(f"{package}.app").service)
+        case ["migrate", package]:
+            service: Service = importlib.import_module(f"{package}.app").service
+            settings = settings_of(service)
+            if settings.owner_database_url is None:
+                sys.exit("migrate needs COVEY_OWNER_DATABASE_URL: the role that owns the tables")
+            configure_logging(settings.log_level)
+            from covey_chassis.migrate import migrate  # noqa: PLC0415 - a service that serves does not need Alembic
+
+            asyncio.run(migrate(settings.owner_database_url.get_secret_value(), service.package))
+        case _:
+            sys.exit("usage: python -m covey_chassis serve|migrate PACKAGE")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,123 @@
+"""What happens to every request and every answer, whatever route they belong to.
+
+A request gets its correlation ID, which logs, events and problems carry. An answer gets its headers, one line in the
+log and its place in the metrics. An error that nobody turned into an answer becomes a problem document here.
+"""
+
+import re
+import time
+from contextlib import ExitStack
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from covey_chassis import problems
+from covey_chassis.envelope import Cause, caused_by
+from covey_chassis.ids import new_id
+from covey_chassis.telemetry import PROBES, REQUEST_SECONDS, caller_trace
+
+log = structlog.get_logger(__name__)
+
+CORRELATION_HEADER = "X-Correlation-ID"
+PATH_BYTES_MAX = 2000
+"""A path is part of a stored answer's key, and PostgreSQL indexes at most 2704 bytes."""
+QUERY_BYTES_MAX = 8192
+
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Unless the route itself says otherwise."""
+
+
+class Edge:
+    """The outermost ASGI middleware of a service."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get(CORRELATION_HEADER, "")
+        correlation_id = given if _CORRELATION_ID.fullmatch(given) else str(new_id())
+        scope[problems.CORRELATION_ID] = correlation_id
+        answer = _Answer(scope, send, correlation_id)
+        started = time.perf_counter()
+        with ExitStack() as during:
+            during.enter_context(structlog.contextvars.bound_contextvars(correlation_id=correlation_id))
+            during.enter_context(caused_by(Cause(correlation_id)))
+            during.enter_context(caller_trace(headers))
+            try:
+                await self._answer(scope, receive, answer.send, headers)
+            except Exception as error:
+                if answer.status:
+                    log.error("http.broken_off", exc_info=error)
+                    raise
+                await problems.answer(scope, error)(scope, receive, answer.send)
+            finally:
+                _account(scope, answer.status, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        if len(scope["path"].encode(errors="replace")) > PATH_BYTES_MAX or len(scope["query_string"]) > QUERY_BYTES_MAX:
+            await problems.document(scope, problems.http_fault(414))(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+class _Answer:
+    """Sends an answer with the headers that every answer has, and only problem documents where it is an error."""
+
+    def __init__(self, scope: Scope, send: Send, correlation_id: str) -> None:
+        self.status = 0
+        self._scope = scope
+        self._send = send
+        self._correlation_id = correlation_id
+        self._replaced = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            media_type = Headers(raw=message["headers"]).get("content-type", "")
+            if message["status"] >= 400 and media_type != problems.MEDIA_TYPE:
+                # The framework's own words, such as the plain text of its limit on bodies.
+                self._replaced = True
+                await problems.document(self._scope, problems.http_fault(message["status"]))(
+                    self._scope, _nothing, self._start
+                )
+            else:
+                await self._start(message)
+        elif not self._replaced:
+            await self._send(message)
+
+    async def _start(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(raw=message["headers"])
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            headers[CORRELATION_HEADER] = self._correlation_id
+            message["headers"] = headers.raw
+        await self._send(message)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
+def _account(scope: Scope, status: int, duration_s: float) -> None:
+    """One line, and one observation. A route counts by its template: paths hold IDs, queries what was searched for."""
+    route = getattr(scope.get("route"), "path", "unmatched")
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    REQUEST_SECONDS.labels(method, route, f"{status // 100}xx" if status else "none").observe(duration_s)
+    quiet = route in PROBES and status < 400
+    write = log.debug if quiet else log.info
+    facts = {"problem": scope[problems.CODE]} if problems.CODE in scope else {}
+    write("http.request", method=method, route=route, status=status, duration_ms=round(duration_s * 1000, 1), **facts)

@@ -1,0 +1,136 @@
+"""What travels around an event: CloudEvents 1.0 attributes in Kafka headers, binary binding, and the trace.
+
+Keys and headers never hold personal data: intermediaries may log them.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+
+Headers = list[tuple[str, bytes]]
+
+IDENTITY_BYTES_MAX = 500
+"""Of an event's ID, source and subject each: they are keys of indexes, which hold no longer ones."""
+SEQUENCE_MAX = 2**63 - 1
+
+
+class Unreadable(Exception):
+    """The record has no envelope that can be read. Its bytes go to the dead letters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """The CloudEvents attributes of one record. ``sequence`` is None for commands and answers."""
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    subject: str
+    sequence: int | None
+    correlation_id: str
+    causation_id: str | None
+    traceparent: str | None
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why something happens: the conversation that it belongs to, and the event that set it off, if one did."""
+
+    correlation_id: str
+    causation_id: str | None = None
+
+
+_cause: ContextVar[Cause | None] = ContextVar("covey_cause", default=None)
+
+
+def current_cause() -> Cause | None:
+    """The cause of what this task is doing."""
+    return _cause.get()
+
+
+@contextmanager
+def caused_by(cause: Cause) -> Iterator[None]:
+    """Everything that is emitted in the block names this cause."""
+    token = _cause.set(cause)
+    try:
+        yield
+    finally:
+        _cause.reset(token)
+
+
+def to_headers(envelope: Envelope) -> Headers:
+    """The envelope as Kafka headers. The sequence is padded to 20 digits: the CloudEvents extension sorts as text."""
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": envelope.id,
+        "ce_source": envelope.source,
+        "ce_type": envelope.type,
+        "ce_time": envelope.time.isoformat().replace("+00:00", "Z"),
+        "ce_subject": envelope.subject,
+        "ce_partitionkey": envelope.subject,
+        "ce_sequence": None if envelope.sequence is None else f"{envelope.sequence:020d}",
+        "ce_correlationid": envelope.correlation_id,
+        "ce_causationid": envelope.causation_id,
+        "traceparent": envelope.traceparent,
+        "content-type": "application/json",
+    }
+    return [(name, value.encode()) for name, value in attributes.items() if value is not None]
+
+
+def from_headers(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
+    """Read an envelope; what is optional may be missing or odd, what identifies the event may not.
+
+    Raises:
+        Unreadable: an attribute that every event must have is missing or is not text.
+    """
+    found: dict[str, str] = {}
+    for name, value in headers:
+        try:
+            found[name] = (value or b"").decode()
+        except UnicodeDecodeError:
+            found[name] = ""
+    if found.get("ce_specversion") != "1.0":
+        raise Unreadable("ce_specversion is not 1.0")
+    for name in ("ce_id", "ce_source", "ce_type", "ce_subject", "ce_time"):
+        if not found.get(name):
+            raise Unreadable(f"{name} is missing")
+        if "\0" in found[name]:
+            raise Unreadable(f"{name} has a null character")
+        if len(found[name].encode()) > IDENTITY_BYTES_MAX:
+            raise Unreadable(f"{name} is longer than {IDENTITY_BYTES_MAX} bytes")
+    try:
+        time = datetime.fromisoformat(found["ce_time"])
+    except ValueError as error:
+        raise Unreadable("ce_time is not a time") from error
+    return Envelope(
+        id=found["ce_id"],
+        source=found["ce_source"],
+        type=found["ce_type"],
+        time=time,
+        subject=found["ce_subject"],
+        sequence=_sequence(found.get("ce_sequence", "")),
+        correlation_id=_optional(found, "ce_correlationid") or found["ce_id"],
+        causation_id=_optional(found, "ce_causationid"),
+        traceparent=_optional(found, "traceparent"),
+    )
+
+
+def _sequence(said: str) -> int | None:
+    if said and not (said.isascii() and said.isdigit()):
+        raise Unreadable("ce_sequence is not a number")
+    if len(said) > 20 or int(said or 0) > SEQUENCE_MAX:
+        raise Unreadable("ce_sequence is too high")
+    return int(said) if said else None
+
+
+def _optional(found: dict[str, str], name: str) -> str | None:
+    value = found.get(name, "")
+    return value if value and "\0" not in value else None
+
+
+def storable(said: str) -> str:
+    """The text without null characters, which PostgreSQL cannot hold."""
+    return said.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,119 @@
+"""What a service's routes are made with: ``router = service_router(prefix="/v1/groups", tags=["groups"])``.
+
+Each request is one transaction. The answer is built, the answer of a command is stored, all is committed, and only then
+does the answer leave: a commit that fails is a 5xx, never a success that did not happen. (FastAPI by itself answers
+before a dependency with ``yield`` commits.) An error, or an answer of 400 and above, rolls back.
+
+A route may take a larger body than the service's default: ``@router.post("/imports", max_body_size=50 * MIB)``.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from enum import Enum
+from typing import Any, ClassVar, Literal
+
+from fastapi import APIRouter, Request, Response, params
+from fastapi.datastructures import DefaultPlaceholder
+from fastapi.routing import APIRoute
+
+from covey_chassis.describing import says
+from covey_chassis.idempotency import CLAIM, Claim, IdempotencyKey, Replay, store
+from covey_chassis.paging import After, Limit, Page, page_of
+from covey_chassis.problems import refuses
+from covey_chassis.reading import ReadRequest, check_accept, check_address, check_content_type
+from covey_chassis.transaction import WORK, Ctx, Session, Work, context_of
+from covey_chassis.versions import StaleVersion, Version, check_version, set_etag
+
+__all__ = [
+    "MIB",
+    "After",
+    "Ctx",
+    "IdempotencyKey",
+    "Limit",
+    "Page",
+    "Session",
+    "StaleVersion",
+    "Version",
+    "check_version",
+    "page_of",
+    "refuses",
+    "says",
+    "service_router",
+    "set_etag",
+]
+
+MIB = 1 << 20
+
+Guard = Callable[[Request], Awaitable[None]]
+"""Lets a request pass, or raises the refusal."""
+
+
+class TransactionRoute(APIRoute):
+    """A route whose every request is one transaction."""
+
+    role: ClassVar[Literal["requests", "workers"]] = "requests"
+    guard: ClassVar[Guard | None] = None
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        is_form = self.body_field is not None and isinstance(self.body_field.field_info, params.Form)
+        chosen = self.response_class
+        media_type = (chosen.value if isinstance(chosen, DefaultPlaceholder) else chosen).media_type
+        guard = type(self).guard
+
+        async def in_one_transaction(request: Request) -> Response:
+            if guard is not None:
+                await guard(request)
+            check_address(request)
+            if media_type:
+                check_accept(request, media_type)
+            request = ReadRequest(request.scope, request.receive)
+            if self.body_field is not None:
+                check_content_type(request, form=is_form)
+                if not is_form and await request.body():
+                    await request.json()
+            async with AsyncExitStack() as stack:
+                work = Work(getattr(context_of(request), self.role), stack)
+                request.scope[WORK] = work
+                try:
+                    response = await handle(request)
+                except Replay as replay:
+                    return replay.response
+                if response.status_code < 400:
+                    claim = request.scope.get(CLAIM)
+                    if isinstance(claim, Claim) and response.status_code < 300:
+                        await store(await work.session(), claim, response)
+                    await work.commit()
+            return response
+
+        return in_one_transaction
+
+
+def service_router(
+    *,
+    prefix: str = "",
+    tags: Sequence[str | Enum] = (),
+    role: Literal["requests", "workers"] = "requests",
+    guard: Guard | None = None,
+    dependencies: Sequence[params.Depends] = (),
+    responses: dict[int | str, dict[str, Any]] | None = None,
+) -> APIRouter:
+    """A router whose every request is one transaction.
+
+    Args:
+        prefix: the beginning of all its paths.
+        tags: how the documentation groups its routes.
+        role: whose connections it uses; ``workers`` may take longer, and is for the operator's routes.
+        guard: lets a request pass, or raises; it is asked before the body is read.
+        dependencies: dependencies of all its routes.
+        responses: what all its routes may answer besides; see ``refuses``.
+    """
+
+    class Route(TransactionRoute):
+        pass
+
+    Route.role = role
+    Route.guard = staticmethod(guard) if guard else None
+    return APIRouter(
+        prefix=prefix, tags=list(tags), route_class=Route, dependencies=list(dependencies), responses=responses
+    )

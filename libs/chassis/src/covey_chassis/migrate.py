@@ -1,0 +1,49 @@
+"""Bring a service's database to today's tables: the chassis's own first, then the service's.
+
+Each has its own version table, so a service's versions never need to know the chassis's. Migrations run with the
+owner's role, under a lock: two instances that start at once do not both migrate.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+from alembic import command, op
+from alembic.config import Config
+from sqlalchemy import Connection, text
+
+from covey_chassis.db import make_engine
+
+LOCK = 0x436F7665794D6967
+"""The advisory lock of migrations ("CoveyMig")."""
+
+
+def _upgrade(connection: Connection, versions: Path, version_table: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("covey_chassis") / "migrations"))
+    config.set_main_option("version_locations", str(versions))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(connection=connection, version_table=version_table)
+    command.upgrade(config, "heads")
+
+
+async def migrate(owner_url: str, package: str) -> None:
+    """Upgrade the database behind ``owner_url`` for the service whose Python package is ``package``."""
+    engine = make_engine(owner_url)
+    try:
+        async with engine.connect() as guard:
+            await guard.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+            await guard.commit()
+            for owner in dict.fromkeys(("covey_chassis", package)):
+                versions = Path(str(files(owner) / "migrations" / "versions"))
+                async with engine.connect() as connection:
+                    await connection.run_sync(_upgrade, versions, f"{owner}_version")
+                    await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def execute_all(statements: str) -> None:
+    """For a migration: run the statements, each of which ends with a semicolon at a line's end."""
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            op.execute(statement)

@@ -1,0 +1,53 @@
+"""A service is its name, routes, consumers and workers. ``covey_chassis.running`` runs them, in one process or several."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from covey_chassis.clock import Clock
+from covey_chassis.consumer import Consumer
+from covey_chassis.db import Database
+from covey_chassis.sealing import Keyring
+from covey_chassis.settings import ServiceSettings
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a running service has at hand: routes get it as a dependency, workers as their argument."""
+
+    name: str
+    settings: ServiceSettings
+    requests: Database
+    workers: Database
+    clock: Clock
+    keyring: Keyring
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Work that is due now and then, in a loop of its own.
+
+    ``run`` does one bounded piece in its own transactions and says whether more is due at once; else it is called again
+    after ``every_s`` seconds. Every instance of the service runs it: pieces are claimed by row locks.
+    """
+
+    name: str
+    run: Callable[[Context], Awaitable[bool]]
+    every_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """One deployable service."""
+
+    name: str
+    summary: str
+    settings: type[ServiceSettings] = ServiceSettings
+    routers: Sequence[APIRouter] = ()
+    consumers: Sequence[Consumer] = ()
+    workers: Sequence[Worker] = ()
+
+    @property
+    def package(self) -> str:
+        return f"covey_{self.name}"
