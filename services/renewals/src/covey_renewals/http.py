@@ -1,0 +1,198 @@
+"""Reading over HTTP: renewals to review, one group's renewals, the book. Nothing is changed here yet."""
+
+import calendar
+from datetime import date
+from typing import Annotated, Self
+from uuid import UUID
+
+from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, refuses, says, service_router, set_etag
+from covey_chassis.service import Context
+from covey_contracts.renewals import RenewalStatus
+from fastapi import Query, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+
+from covey_renewals import queries
+from covey_renewals.domain.book import NEW_DAYS, Group, GroupNotFound, new_since
+from covey_renewals.domain.renewal import Renewal, RenewalNotFound
+from covey_renewals.settings import RenewalsSettings
+
+router = service_router(prefix="/v1", tags=["renewals"])
+
+MONTH = r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
+
+
+class GroupView(BaseModel):
+    """A group of the book, with the firm that serves it, if one does."""
+
+    group_id: UUID
+    group_number: str
+    legal_name: str
+    firm_number: str | None
+    firm_name: str | None
+    acquired_date: Annotated[date | None, Field(description="Since when the firm serves the group.")]
+
+    @classmethod
+    def of(cls, group: Group) -> Self:
+        return cls.model_validate(group, from_attributes=True)
+
+
+class RenewalView(BaseModel):
+    """A group's coming plan year, and how it stands."""
+
+    renewal_id: UUID
+    group_id: UUID
+    plan_year: Annotated[int, Field(description="Names the renewal within its group, for good.")]
+    effective_date: Annotated[date, Field(description="When the plan year begins.")]
+    status: RenewalStatus
+    available_on: Annotated[date | None, Field(description="The day on which it became available, once it has.")]
+
+    @classmethod
+    def of(cls, renewal: Renewal) -> Self:
+        return cls(
+            renewal_id=renewal.id,
+            group_id=renewal.group_id,
+            plan_year=renewal.plan_year,
+            effective_date=renewal.effective_date,
+            status=renewal.status,
+            available_on=renewal.available_on,
+        )
+
+
+class RenewalOfGroup(RenewalView):
+    """A renewal, and whose it is."""
+
+    group: GroupView
+
+
+class BookEntry(GroupView):
+    """A group of the book and its current renewal."""
+
+    renewal: RenewalView | None
+
+
+class Month(BaseModel):
+    """A month and year in which renewals begin."""
+
+    month: Annotated[str, Field(description="Such as `2026-09`: give it to `/v1/renewals` to see them.")]
+    renewals: Annotated[int, Field(description="How many are listed in all.")]
+    available: Annotated[int, Field(description="How many of them are available.")]
+
+
+class LeftOut(BaseModel):
+    """Renewals of a firm that are not listed, and why."""
+
+    renewals: int
+    acquired_since: Annotated[date, Field(description="Their groups are the firm's since this day, or a later one.")]
+    reason: str
+
+
+class Months(BaseModel):
+    """The renewals to review, grouped by month and year."""
+
+    today: Annotated[date, Field(description="The carrier's date, on which this is so.")]
+    look_ahead_days: Annotated[int, Field(description="How far ahead those are listed that are not available yet.")]
+    months: list[Month]
+    left_out: Annotated[LeftOut | None, Field(description="Only when a firm is named.")]
+
+
+FirmNumber = Annotated[str | None, Query(max_length=100, description="Only this firm's groups.")]
+Status = Annotated[RenewalStatus | None, Query(description="Only renewals that stand so.")]
+
+
+def _look_ahead_days(context: Context) -> int:
+    assert isinstance(context.settings, RenewalsSettings)
+    return context.settings.look_ahead_days
+
+
+@router.get("/renewals/months", summary="Renewals to review, by month and year")
+async def list_months(session: Session, ctx: Ctx, firm_number: FirmNumber = None) -> Months:
+    today, look_ahead_days = await ctx.clock.today(session), _look_ahead_days(ctx)
+    query = queries.months(queries.to_review(today, look_ahead_days, firm_number))
+    found = (await session.execute(query)).all()
+    left_out = None
+    if firm_number is not None:
+        left_out = LeftOut(
+            renewals=await queries.left_out(session, today, look_ahead_days, firm_number),
+            acquired_since=new_since(today),
+            reason=f"Groups that the firm acquired within the past {NEW_DAYS} days are not listed. They are found by"
+            " search and in the entire book of business.",
+        )
+    return Months(
+        today=today,
+        look_ahead_days=look_ahead_days,
+        months=[
+            Month(month=f"{month:%Y-%m}", renewals=renewals, available=available)
+            for month, renewals, available in found
+        ],
+        left_out=left_out,
+    )
+
+
+@router.get("/renewals", summary="Renewals to review")
+async def list_renewals(
+    session: Session,
+    ctx: Ctx,
+    limit: Limit,
+    after: After,
+    firm_number: FirmNumber = None,
+    status: Status = None,
+    month: Annotated[str | None, Query(pattern=MONTH, description="Only those that begin then: `2026-09`.")] = None,
+) -> Page[RenewalOfGroup]:
+    """Those that `/v1/renewals/months` counts, by effective date."""
+    query = queries.to_review(await ctx.clock.today(session), _look_ahead_days(ctx), firm_number)
+    if status is not None:
+        query = query.where(Renewal.status == status)
+    if month is not None:
+        first_day = date.fromisoformat(f"{month}-01")
+        last_day = first_day.replace(day=calendar.monthrange(first_day.year, first_day.month)[1])
+        query = query.where(Renewal.effective_date.between(first_day, last_day))
+    renewals, following = await page_of(session, query, by=queries.BY_DATE, limit=limit, after=after)
+    groups = await queries.groups_of(session, renewals)
+    return Page(items=[_with_group(renewal, groups[renewal.group_id]) for renewal in renewals], next=following)
+
+
+@router.get("/renewals/{renewal_id}", responses=says(200, "ETag") | refuses(RenewalNotFound), summary="One renewal")
+async def read_renewal(renewal_id: UUID, session: Session, response: Response) -> RenewalOfGroup:
+    renewal = await session.get(Renewal, renewal_id)
+    if renewal is None:
+        raise RenewalNotFound(id=renewal_id)
+    await set_etag(response, session, renewal)
+    return _with_group(renewal, (await queries.groups_of(session, [renewal]))[renewal.group_id])
+
+
+@router.get("/groups/{group_id}/renewals", responses=refuses(GroupNotFound), summary="A group's renewals")
+async def list_renewals_of_group(group_id: UUID, session: Session, limit: Limit, after: After) -> Page[RenewalView]:
+    """The latest plan year first."""
+    if await session.get(Group, group_id) is None:
+        raise GroupNotFound(id=group_id)
+    query = select(Renewal).where(Renewal.group_id == group_id)
+    renewals, following = await page_of(
+        session, query, by=[Renewal.plan_year], limit=limit, after=after, descending=True
+    )
+    return Page(items=[RenewalView.of(renewal) for renewal in renewals], next=following)
+
+
+@router.get("/book", tags=["book"], summary="The entire book of business")
+async def read_book(
+    session: Session,
+    limit: Limit,
+    after: After,
+    firm_number: FirmNumber = None,
+    q: Annotated[str | None, Query(min_length=1, max_length=100, description="Any part of the name or number.")] = None,
+    status: Status = None,
+) -> Page[BookEntry]:
+    """All groups, wherever in the cycle, by name, each with its current renewal."""
+    groups, following = await page_of(
+        session, queries.book(firm_number, q, status), by=queries.BY_NAME, limit=limit, after=after
+    )
+    current = await queries.current_renewals(session, groups)
+    return Page(items=[_entry(group, current.get(group.group_id)) for group in groups], next=following)
+
+
+def _with_group(renewal: Renewal, group: Group) -> RenewalOfGroup:
+    return RenewalOfGroup(**RenewalView.of(renewal).model_dump(), group=GroupView.of(group))
+
+
+def _entry(group: Group, current: Renewal | None) -> BookEntry:
+    return BookEntry(**GroupView.of(group).model_dump(), renewal=None if current is None else RenewalView.of(current))
