@@ -1,0 +1,17 @@
+"""Notifications: emails about what happened, once each."""
+
+from covey_chassis.service import Service
+
+from covey_notifications.consumers import groups, reactions
+from covey_notifications.http import router
+from covey_notifications.settings import Settings
+from covey_notifications.workers import workers
+
+service = Service(
+    name="notifications",
+    summary="Tells people what concerns them, once, and shows what could not be delivered.",
+    settings=Settings,
+    routers=[router],
+    consumers=[groups, reactions],
+    workers=workers,
+)

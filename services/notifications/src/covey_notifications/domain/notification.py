@@ -1,0 +1,153 @@
+"""One message to one recipient about one event: how it is tried, and what became of it."""
+
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from covey_chassis.db import Aggregate, Base
+from covey_chassis.errors import NotFound
+from covey_chassis.ids import new_id
+from covey_chassis.lifecycle import Lifecycle
+from covey_contracts.notifications import NotificationDelivered, NotificationFailed
+from sqlalchemy import Enum
+from sqlalchemy.orm import Mapped, mapped_column
+
+ATTEMPTS_MAX = 100
+"""With the pauses below: about 23 hours, so a mail server may be away for a day."""
+
+FIRST_PAUSE = timedelta(seconds=5)
+LONGEST_PAUSE = timedelta(minutes=15)
+
+_MESSAGES = UUID("5c0b8a0e-4d0b-5d8c-9f57-6f0f1d0b7a3e")
+"""The namespace of Message-IDs. Changing it would give every message that is sent again another Message-ID."""
+
+
+class NotificationNotFound(NotFound):
+    """No notification has this ID."""
+
+
+class Status(StrEnum):
+    """Where a notification stands."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Kind(StrEnum):
+    """What a message says. Its texts are in ``texts/<language>/<kind>/``."""
+
+    RENEWAL_AVAILABLE = "renewal-available"
+
+
+class Recipient(StrEnum):
+    """Whom a message is for, by role. Who that is, and at which address, is known when it is sent."""
+
+    CONTRACT_SIGNER = "contract-signer"
+    BROKER = "broker"
+
+
+LIFECYCLE = Lifecycle[Status](
+    deliver={Status.WAITING: Status.DELIVERED},
+    put_off={Status.WAITING: Status.WAITING},
+    fail={Status.WAITING: Status.FAILED},
+    resend={Status.FAILED: Status.WAITING},
+)
+
+
+def _by_value(kind: type[StrEnum]) -> Enum:
+    return Enum(kind, native_enum=False, length=None, values_callable=lambda members: [each.value for each in members])
+
+
+class Notification(Aggregate, Base, kw_only=True):
+    """A message about a renewal. It says what was true at the event; whom it reaches is settled when it is sent.
+
+    ``reason`` is a code, such as ``smtp-550-5.1.1``, never a mail server's own words: they may quote an address.
+    ``attempts`` counts since it last began to wait. ``since`` is when it came to its present status.
+    """
+
+    __tablename__ = "notification"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default_factory=new_id)
+    kind: Mapped[Kind] = mapped_column(_by_value(Kind))
+    about_event_id: Mapped[str]
+    correlation_id: Mapped[str]
+    recipient: Mapped[Recipient] = mapped_column(_by_value(Recipient))
+    group_id: Mapped[UUID]
+    group_number: Mapped[str]
+    legal_name: Mapped[str]
+    effective_date: Mapped[date]
+    plan_year: Mapped[int]
+    message_id: Mapped[str] = mapped_column(init=False)
+    status: Mapped[Status] = mapped_column(_by_value(Status), default=Status.WAITING)
+    attempts: Mapped[int] = mapped_column(init=False, default=0)
+    next_at: Mapped[datetime | None] = mapped_column(init=False)
+    reason: Mapped[str | None] = mapped_column(init=False, default=None)
+    created_at: Mapped[datetime]
+    since: Mapped[datetime] = mapped_column(init=False)
+
+    def __post_init__(self) -> None:
+        self.message_id = message_id(self.kind, self.about_event_id, self.recipient)
+        self.since = self.created_at
+        self.next_at = self.created_at if self.status is Status.WAITING else None
+
+    def deliver(self, *, at: datetime) -> NotificationDelivered:
+        """The mail server has taken the message."""
+        self._move("deliver", at=at)
+        self.attempts += 1
+        self.reason = None
+        return NotificationDelivered(
+            notification_id=self.id,
+            kind=self.kind,
+            about_event_id=self.about_event_id,
+            message_id=self.message_id,
+            attempts=self.attempts,
+        )
+
+    def put_off(self, reason: str, *, at: datetime) -> NotificationFailed | None:
+        """It was not taken this time: try again after a pause, longer each time, or give up after the last try."""
+        if self.attempts + 1 >= ATTEMPTS_MAX:
+            return self.fail(reason, at=at)
+        self.status = LIFECYCLE.after("put_off", self.status)
+        self.attempts += 1
+        self.reason = reason
+        self.next_at = at + pause(self.attempts)
+        return None
+
+    def fail(self, reason: str, *, at: datetime) -> NotificationFailed:
+        """It cannot be delivered as things are: an operator may send it again once they are different."""
+        self._move("fail", at=at)
+        self.attempts += 1
+        self.reason = reason
+        return NotificationFailed(
+            notification_id=self.id,
+            kind=self.kind,
+            about_event_id=self.about_event_id,
+            message_id=self.message_id,
+            attempts=self.attempts,
+            reason=reason,
+        )
+
+    def resend(self, *, at: datetime) -> None:
+        """An operator wants it tried again, now and as often as the first time."""
+        self._move("resend", at=at)
+        self.attempts = 0
+
+    def _move(self, verb: str, *, at: datetime) -> None:
+        self.status = LIFECYCLE.after(verb, self.status)
+        self.since = at
+        self.next_at = at if self.status is Status.WAITING else None
+
+
+def message_id(kind: Kind, about_event_id: str, recipient: Recipient) -> str:
+    """The email's Message-ID: the same for this event and recipient, whoever sends it and however often.
+
+    No setting goes into it, because one that is changed between two tries would make two messages of one. It is short
+    enough to stand on one line of the header: not every mail program reads a folded one.
+    """
+    return f"<{kind}.{uuid5(_MESSAGES, f'{about_event_id} {recipient}').hex}@mail.covey>"
+
+
+def pause(attempts: int) -> timedelta:
+    """How long to wait after so many tries: 5, 10, 20, ... seconds, at most 15 minutes."""
+    return min(FIRST_PAUSE * (1 << min(attempts - 1, 16)), LONGEST_PAUSE)

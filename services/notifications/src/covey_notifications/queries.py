@@ -1,0 +1,46 @@
+"""Named reads of notifications."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_notifications.domain.notification import Notification, Recipient, Status
+
+
+async def claim_due(session: AsyncSession, *, at: datetime, new_first: bool) -> Notification | None:
+    """One message that is due and that nobody else is sending; it is ours until the transaction ends.
+
+    ``new_first`` takes messages that were never tried before those that were: however many recipients' servers stall,
+    a new message does not wait behind them.
+    """
+    order = [Notification.next_at, Notification.id]
+    return await session.scalar(
+        select(Notification)
+        .where(Notification.status == Status.WAITING, Notification.next_at <= at)
+        .order_by(*([Notification.attempts > 0] if new_first else []), *order)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+async def recipients_of(session: AsyncSession, about_event_id: str) -> set[Recipient]:
+    """To whom a message about this event was written already."""
+    found = await session.scalars(select(Notification.recipient).where(Notification.about_event_id == about_event_id))
+    return set(found)
+
+
+async def waiting_since(session: AsyncSession) -> datetime | None:
+    """When the message that has waited longest began to wait."""
+    return await session.scalar(select(func.min(Notification.since)).where(Notification.status == Status.WAITING))
+
+
+def listed(*, status: Status | None, group_id: UUID | None) -> Select[Notification]:
+    """Notifications, of one status or group where that is said."""
+    query = select(Notification)
+    if status is not None:
+        query = query.where(Notification.status == status)
+    if group_id is not None:
+        query = query.where(Notification.group_id == group_id)
+    return query

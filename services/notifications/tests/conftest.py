@@ -1,0 +1,227 @@
+"""A mail server that does as it is told, a service that uses it, and groups to write about."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import date
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from uuid import UUID
+
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from covey_chassis.ids import new_id
+from covey_chassis.parking import retry_one
+from covey_chassis.testing import Harness
+from covey_contracts.membership import Address, BrokerOfRecord, Contact, GroupContacts, GroupRegistered, GroupState
+from covey_contracts.renewals import RenewalAvailable, RenewalStatus
+from covey_notifications.app import service
+from sqlalchemy import text
+
+logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # the tests' own mail server tells of everybody
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One message that the server took."""
+
+    sender: str
+    recipient: str
+    raw: bytes
+
+    @property
+    def message(self) -> EmailMessage:
+        return message_from_bytes(self.raw, policy=default)  # type: ignore[return-value]  # by that policy
+
+    @property
+    def message_id(self) -> str:
+        return str(self.message["Message-ID"])
+
+
+@dataclass
+class MailServer:
+    """A real SMTP server on a port of its own. ``refuse`` answers for a recipient, ``stall`` answers not at all."""
+
+    port: int = 0
+    tls: ssl.SSLContext | None = None
+    password: bytes | None = None
+    inbox: list[Mail] = field(default_factory=list)
+    refuse: dict[str, str] = field(default_factory=dict)
+    refuse_data: str | None = None
+    stall: set[str] = field(default_factory=set)
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    _server: asyncio.Server | None = None
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, recipient: str, options: list[str]
+    ) -> str:
+        if recipient in self.stall:
+            self.stalled.set()
+            await self.go_on.wait()
+        if recipient in self.refuse:
+            return self.refuse[recipient]
+        envelope.rcpt_tos.append(recipient)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        if self.refuse_data:
+            return self.refuse_data
+        assert isinstance(envelope.content, bytes)
+        self.inbox += [Mail(str(envelope.mail_from), to, envelope.content) for to in envelope.rcpt_tos]
+        return "250 OK"
+
+    def _authenticate(self, server, session, envelope, mechanism, data) -> AuthResult:
+        return AuthResult(success=data.password == self.password, handled=False)
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: SMTP(
+                self,
+                loop=loop,
+                enable_SMTPUTF8=True,
+                tls_context=self.tls,
+                require_starttls=self.tls is not None,
+                authenticator=self._authenticate if self.password else None,
+                auth_required=self.password is not None,
+            ),
+            "127.0.0.1",
+            self.port,
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        if self._server:
+            self._server.close()
+            self._server = None
+
+    @property
+    def message_ids(self) -> list[str]:
+        return [mail.message_id for mail in self.inbox]
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[MailServer]:
+    server = MailServer()
+    await server.start()
+    yield server
+    server.go_on.set()
+    await server.stop()
+
+
+@pytest.fixture
+async def covey(service_harness, mail) -> AsyncIterator[Harness]:
+    async with service_harness(service, **smtp_settings(mail)) as harness:
+        yield harness
+
+
+@pytest.fixture
+def settings_for() -> Callable[[MailServer], dict[str, object]]:
+    return smtp_settings
+
+
+def smtp_settings(server: MailServer) -> dict[str, object]:
+    return {
+        "smtp_host": "127.0.0.1",
+        "smtp_port": server.port,
+        "smtp_tls": "none",
+        "mail_from": "Covey <no-reply@carrier.example>",
+    }
+
+
+ANN = Contact(name="Ann Signer", email="ann@bakery.example")
+BOB = Contact(name="Bob Broker", email="bob@brokers.example")
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happens to groups, told to a service under test."""
+
+    covey: Harness
+
+    def group(
+        self,
+        *,
+        group_id: UUID | None = None,
+        legal_name: str = "Oak Street Bakery, Inc.",
+        signer: Contact = ANN,
+        broker: Contact | None = None,
+        has_broker: bool | None = None,
+        kind: type[GroupState] = GroupRegistered,
+    ) -> GroupState:
+        """A group as membership tells of it; with a broker of record when there is a broker's contact."""
+        contacts = GroupContacts(contract_signer=signer, billing_contact=signer, broker=broker)
+        return kind(
+            group_id=group_id or new_id(),
+            group_number="G-100042",
+            legal_name=legal_name,
+            ein="12-3456789",
+            market_region="California",
+            principal_address=Address(street="1 Oak St", city="Fresno", county="Fresno", state="CA", zip="93650"),
+            billing_units=(),
+            effective_date=date(2020, 7, 1),
+            renewal_date=date(2027, 7, 1),
+            plans=(),
+            broker=BrokerOfRecord(firm_number="F-1", firm_name="Brokers LLC", acquired_date=date(2020, 1, 1))
+            if (broker is not None if has_broker is None else has_broker)
+            else None,
+            sealed=self.covey.context.keyring.seal(contacts),
+        )
+
+    def renewal(self, group: GroupState) -> RenewalAvailable:
+        return RenewalAvailable(
+            renewal_id=new_id(),
+            group_id=group.group_id,
+            plan_year=2027,
+            effective_date=date(2027, 7, 1),
+            status=RenewalStatus.AVAILABLE,
+            available_on=date(2027, 4, 17),
+        )
+
+    async def renewals_become_available(self, *signers: str) -> None:
+        """Of one group for each signer's address, none with a broker."""
+        for email in signers:
+            group = self.group(signer=Contact(name="Ann Signer", email=email))
+            await self.covey.deliver(group)
+            await self.covey.deliver(self.renewal(group))
+
+    async def notifications(self, **query: str) -> list[dict]:
+        """What the service says about its notifications, newest first."""
+        response = await self.covey.api.get("/v1/notifications", params=query)
+        assert response.status_code == 200, response.text
+        return response.json()["items"]
+
+    async def pauses_pass(self) -> None:
+        """Whatever waits for its next try is due."""
+        async with self.covey.transaction() as session:
+            await session.execute(text("UPDATE notification SET next_at = now() WHERE status = 'waiting'"))
+
+    async def parked_records_are_tried_again(self) -> None:
+        async with self.covey.transaction() as session:
+            await session.execute(text("UPDATE parked_key SET next_at = now()"))
+        consumers = {consumer.name: consumer for consumer in self.covey.service.consumers}
+        await retry_one(self.covey.context.workers, consumers)
+
+
+@pytest.fixture
+def story(covey) -> Story:
+    return Story(covey)
+
+
+@pytest.fixture
+def told() -> Callable[[Harness], Story]:
+    return Story
+
+
+@pytest.fixture
+def ann() -> Contact:
+    return ANN
+
+
+@pytest.fixture
+def bob() -> Contact:
+    return BOB

@@ -1,0 +1,180 @@
+from datetime import UTC, date, datetime
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.policy import SMTP, default
+
+import pytest
+from covey_notifications.letter import compose
+from covey_notifications.mailbox import UnusableAddress, address, in_header, one_line, parsed
+from covey_notifications.texts import render
+
+ABSURD = {
+    "three hundred characters": "x" * 300,
+    "three hundred characters of another script": "é" * 300,
+    "commas and quotes": 'O"Hara, "Bob" & Söhne, Inc. <evil@mail.example>',
+    "emoji": "🎉 Party 👨‍👩‍👧‍👦, Inc.",
+    "right to left": "مخبز، شارع البلوط",
+    "turned around": "\u202eevil\u202c Inc.",
+    "markup": "<script>alert(1)</script>",
+    "a template": "{{ 7 * 7 }}{% raw %}",
+    "line breaks": "Bakery\r\nBcc: evil@mail.example\r\n\r\nBuy",
+    "other line breaks": "Bakery\nBcc: a@b.example\x0b\x0c\x85\u2028\u2029x\x1b[31m",
+    "an encoded line break": "=?utf-8?q?x=0D=0ABcc:_evil@mail.example?=",
+    "an encoded line break in another script": "é =?utf-8?b?eA0KQmNjOiBldmlsQG1haWwuZXhhbXBsZQ==?=",
+    "nothing": "",
+}
+HEADERS = {
+    "Message-ID",
+    "Date",
+    "From",
+    "To",
+    "Subject",
+    "Auto-Submitted",
+    "Content-Language",
+    "X-Covey-Reference",
+    "MIME-Version",
+    "Content-Type",
+}
+
+
+def written(*, name="Ann Signer", legal_name="Oak Street Bakery", recipient="contract-signer", email="ann@oak.example"):
+    text = render(
+        "renewal-available",
+        "en",
+        recipient=recipient,
+        name=name,
+        legal_name=legal_name,
+        group_number="G-100042",
+        plan_year=2027,
+        effective_date=date(2027, 7, 1),
+        reference="0190aaaa-0000-7000-8000-000000000001",
+    )
+    letter = compose(
+        text,
+        message_id="<renewal-available.x@mail.covey>",
+        reference="0190aaaa-0000-7000-8000-000000000001",
+        sender=parsed("Covey <no-reply@carrier.example>"),
+        to=address(name, email),
+        at=datetime(2027, 4, 17, 12, tzinfo=UTC),
+    )
+    return letter.message.as_bytes(policy=SMTP)
+
+
+def parts(raw):
+    message = message_from_bytes(raw, policy=default)
+    plain, html = message.iter_parts()
+    return message, plain.get_content().replace("\r\n", "\n"), html.get_content().replace("\r\n", "\n")
+
+
+def test_the_message_says_what_it_is_about():
+    message, plain, html = parts(written())
+
+    assert message["Subject"] == "Renewal available: Oak Street Bakery"
+    assert message["From"] == "Covey <no-reply@carrier.example>"
+    assert message["To"] == "Ann Signer <ann@oak.example>"
+    assert message["Message-ID"] == "<renewal-available.x@mail.covey>"
+    assert message["Date"] == "Sat, 17 Apr 2027 12:00:00 +0000"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message.get_content_type() == "multipart/alternative"
+    for text in (plain, html):
+        assert "Ann Signer" in text
+        assert "Oak Street Bakery" in text
+        assert "G-100042" in text
+        assert "2027" in text
+        assert "July 1, 2027" in text
+        assert "contract signer" in text
+        assert "0190aaaa-0000-7000-8000-000000000001" in text
+    assert '<html lang="en"' in html
+
+
+def test_a_broker_reads_why_they_are_told():
+    _, plain, html = parts(written(recipient="broker"))
+
+    assert "your firm is the group's broker of record" in plain
+    assert "broker of record" in html
+    assert "contract signer" not in plain + html
+
+
+def test_nothing_is_loaded_from_elsewhere_and_nobody_is_traced():
+    _, _, html = parts(written())
+
+    for trace in ("<img", "<script", "<link", "url(", "@import", "http:", "https:"):
+        assert trace not in html
+
+
+@pytest.mark.parametrize("absurd", ABSURD.values(), ids=ABSURD.keys())
+def test_absurd_names_make_one_sound_message(absurd):
+    raw = written(name=absurd, legal_name=absurd)
+    message, plain, html = parts(raw)
+
+    assert set(message.keys()) == HEADERS
+    assert len(message.keys()) == len(HEADERS)
+    assert not message.defects
+    assert raw.isascii()
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    (to,) = message["To"].addresses
+    assert to.addr_spec == "ann@oak.example"
+    raw_to = str(make_header(decode_header(message_from_bytes(raw)["To"].replace("\r\n", ""))))
+    assert " ".join(to.display_name.split()).replace(" ", "") == in_header(absurd).replace(" ", ""), raw_to
+    assert message["Subject"].replace(" ", "") == f"Renewal available: {in_header(absurd)}".replace(" ", "")
+    assert one_line(absurd) in plain
+    assert "<script>" not in html
+    assert "{{" not in html.replace("{{ 7 * 7 }}", "")
+    for text in (plain, html):
+        assert "\nBcc" not in text
+        assert "\u202e" not in text
+        assert "\x1b" not in text
+
+
+def test_html_is_escaped():
+    _, _, html = parts(written(name='<b>"Ann" & Co', legal_name="<script>alert('x')</script>"))
+
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in html
+    assert "&lt;b&gt;&#34;Ann&#34; &amp; Co" in html
+
+
+def test_long_names_are_cut_in_headers_only():
+    message, plain, html = parts(written(legal_name="x" * 300))
+
+    assert message["Subject"] == "Renewal available: " + "x" * 99 + "…"
+    assert "x" * 300 in plain
+    assert "x" * 300 in html
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "ann",
+        "ann@",
+        "@oak.example",
+        "ann@oak@oak.example",
+        "ann smith@oak.example",
+        "ann@oak.example, bob@oak.example",
+        "ann@oak.example>\r\nRCPT TO:<bob@oak.example",
+        "ann@oak.example\r\nBcc: bob@oak.example",
+        "Ann <ann@oak.example>",
+        "ann@oak..example",
+        "ann@-oak.example",
+        "ann@oak.example SIZE=1",
+        "=?utf-8?q?ann=0D=0ABcc:x?=@oak.example",
+        "a" * 65 + "@oak.example",
+        "ann@" + "oak." * 80 + "example",
+    ],
+)
+def test_what_is_not_one_address_is_refused(email):
+    with pytest.raises(UnusableAddress):
+        address("Ann", email)
+
+
+@pytest.mark.parametrize(
+    ("email", "sent_to"),
+    [
+        ("ann@oak.example", "ann@oak.example"),
+        (" Ann.O'Hara+renewals@Oak.Example ", "Ann.O'Hara+renewals@Oak.Example"),
+        ("ann@bücher.example", "ann@xn--bcher-kva.example"),
+        ("änn@oak.example", "änn@oak.example"),
+    ],
+)
+def test_addresses_are_sent_to_as_they_are_with_an_ascii_domain(email, sent_to):
+    assert address("Ann", email).addr_spec == sent_to
