@@ -1,0 +1,73 @@
+"""Importing a book of groups from the command line: the file goes in, its progress shows, its bad rows come out."""
+
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+from pydantic import BaseModel
+
+from covey_local.demo.book import as_csv, make_book
+from covey_local.home import RunFile
+from covey_local.refused import Refused
+
+POLL_S = 0.1
+
+
+class Report(BaseModel):
+    """How far an import is."""
+
+    id: str
+    status: str
+    rows_total: int
+    rows_done: int
+    registered: int
+    changed: int
+    unchanged: int
+    refused: int
+
+
+def sample_book(groups: int, today: date) -> bytes:
+    """A file of made-up groups, whose renewals become available over the next weeks."""
+    return as_csv(make_book(groups, days=60, today=today, seed=1))
+
+
+def has_groups(run_file: RunFile) -> bool:
+    """Whether membership knows any group."""
+    with httpx.Client(base_url=run_file["services"]["membership"], timeout=60, trust_env=False) as http:
+        return bool(http.get("/v1/groups", params={"limit": 1}).raise_for_status().json()["items"])
+
+
+class BookImport:
+    """One import at membership."""
+
+    def __init__(self, run_file: RunFile, content: bytes) -> None:
+        self._http = httpx.Client(base_url=run_file["services"]["membership"], timeout=60, trust_env=False)
+        answer = self._http.post(
+            "/v1/imports",
+            content=content,
+            headers={"Content-Type": "text/csv", "Idempotency-Key": str(uuid4())},
+        )
+        if not answer.is_success:
+            problem = answer.json()
+            details = "; ".join(error["detail"] for error in problem.get("errors", []))
+            raise Refused(f"{problem['title']} {details}".strip())
+        self._path = answer.headers["Location"]
+
+    def reports(self) -> Iterator[Report]:
+        """How far it is, again and again until it is done."""
+        while True:
+            report = Report.model_validate(self._http.get(self._path).raise_for_status().json())
+            yield report
+            if report.status == "done":
+                return
+            time.sleep(POLL_S)
+
+    def write_errors(self, file: Path) -> None:
+        """What is wrong with its bad rows, by line and column, as CSV."""
+        with self._http.stream("GET", f"{self._path}/errors.csv") as answer, file.open("wb") as out:
+            answer.raise_for_status()
+            for piece in answer.iter_bytes():
+                out.write(piece)

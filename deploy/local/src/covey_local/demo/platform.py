@@ -1,0 +1,152 @@
+"""What the demo sees of the platform: its HTTP interfaces, the mail catcher's inbox, and what a stranger reads."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+
+SUBSCRIBER = Path("examples/downstream_subscriber.py")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running stack. ``pids`` and ``probes`` (where each process answers) are asked anew: processes come and go."""
+
+    services: dict[str, str]
+    kafka: str
+    mail: str
+    operator_token: str
+    pids: Callable[[], dict[str, int]]
+    probes: Callable[[], list[str]]
+    patience_s: float
+
+
+class NotInTime(Exception):
+    """Something that had to happen did not happen within its limit."""
+
+
+class Api:
+    """A client that repeats a command until it is answered: each has one Idempotency-Key, so it has one effect."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._http = httpx.AsyncClient(timeout=10)
+        self._operator = {"Authorization": f"Bearer {platform.operator_token}"}
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def send(self, method: str, service: str, path: str, **options: Any) -> httpx.Response:
+        """Send until there is an answer other than 5xx or 409 in progress; NotInTime after the platform's patience."""
+        headers = {"Idempotency-Key": str(uuid4())} | options.pop("headers", {})
+        deadline = time.monotonic() + self._platform.patience_s
+        url = path if path.startswith("http") else f"{self._platform.services[service]}{path}"
+        while True:
+            try:
+                answer = await self._http.request(method, url, headers=headers, **options)
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.status_code < 500 and "command-in-progress" not in answer.text:
+                return answer
+            if time.monotonic() > deadline:
+                raise NotInTime(f"{method} {url} was not answered")
+            await asyncio.sleep(0.1)
+
+    async def get(self, service: str, path: str, **options: Any) -> Json:
+        answer = await self.send("GET", service, path, **options)
+        answer.raise_for_status()
+        return cast("Json", answer.json())
+
+    async def move_date(self, days: int) -> None:
+        """Let the date of every service run so many days ahead of the real one."""
+        for service in self._platform.services:
+            answer = await self.send(
+                "POST", service, "/internal/date", json={"offset_days": days}, headers=self._operator
+            )
+            answer.raise_for_status()
+
+    async def today(self) -> tuple[date, int]:
+        """The date of renewals, and how many days it runs ahead of the real one."""
+        found = await self.get("renewals", "/internal/date", headers=self._operator)
+        return date.fromisoformat(found["today"]), int(found["offset_days"])
+
+    async def all_ready(self) -> bool:
+        """Whether every service, relays of their own included, answers that it is ready."""
+        try:
+            answers = await asyncio.gather(*(self._http.get(f"{url}/readyz") for url in self._platform.probes()))
+        except httpx.TransportError:
+            return False
+        return all(answer.is_success for answer in answers)
+
+    async def dead_letters(self) -> list[Json]:
+        found: list[Json] = []
+        for service in self._platform.services:
+            found += (await self.get(service, "/internal/dead-letters", headers=self._operator))["items"]
+        return found
+
+    async def mails(self, after: int) -> list[Json]:
+        """What has arrived in the inbox since that index."""
+        answer = await self.send("GET", "", f"{self._platform.mail}/messages", params={"after": after})
+        answer.raise_for_status()
+        return cast("list[Json]", answer.json())
+
+
+@dataclass
+class Stranger:
+    """A subscriber that imports nothing of Covey, in a process of its own; what it has written so far."""
+
+    process: "subprocess.Popen[bytes]"
+    output: Path
+    events: list[Json] = field(default_factory=list)
+    summary: Json | None = None
+    _read: int = 0
+
+    def look(self) -> list[Json]:
+        """All events that it has read so far."""
+        with self.output.open("rb") as lines:
+            lines.seek(self._read)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                found = json.loads(line)
+                if "summary" in found:
+                    self.summary = found
+                else:
+                    self.events.append(found)
+        return self.events
+
+    async def end(self) -> int:
+        """Ask for its verdict; its exit code."""
+        self.process.terminate()
+        code = await asyncio.to_thread(self.process.wait, 30)
+        self.look()
+        return code
+
+
+@asynccontextmanager
+async def stranger(kafka: str, topics: list[str], folder: Path) -> AsyncIterator[Stranger]:
+    """The subscriber of ``examples/``, for the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    output = folder / "stranger.jsonl"
+    with output.open("wb") as lines, (folder / "stranger.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-I", str(SUBSCRIBER), "--kafka", kafka, *topics], stdout=lines, stderr=log
+        )
+    try:
+        yield Stranger(process, output)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            await asyncio.to_thread(process.wait)

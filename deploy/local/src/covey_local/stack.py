@@ -1,0 +1,222 @@
+"""The whole platform as processes of this machine."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from covey_chassis.migrate import migrate
+
+from covey_local import keys, ports, topology
+from covey_local.home import RunFile
+from covey_local.infrastructure import KEPT_WHEN_FRESH, Infrastructure
+from covey_local.processes import Command, write_private
+from covey_local.progress import Progress
+from covey_local.services import HttpProcess, ServiceProcess
+from covey_local.supervisor import Supervisor
+from covey_local.topology import Service
+
+PASSED_ON = ("COVEY_ZONE", "COVEY_LOG_LEVEL")
+"""Settings of the person's own that services get. All others would point them away from this stack."""
+MAIL_FROM = "Covey <no-reply@covey.example>"
+
+
+class Stack:
+    """PostgreSQL, Kafka, a mail catcher and the services, each a process of its own, kept alive while this lives.
+
+    ``services`` names some of them; all is the default. With ``relays_apart`` each service runs as two processes:
+    ``<name>``, and ``<name>-relay`` which only relays. ``environment`` adds settings to single processes, by name.
+    ``fresh`` deletes all data first. The other parameters are those of ``Infrastructure``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        services: Sequence[str] | None = None,
+        durable: bool = True,
+        relays_apart: bool = False,
+        fresh: bool = False,
+        cache: Path | None = None,
+        environment: Mapping[str, Mapping[str, str]] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.infrastructure = Infrastructure(folder, durable=durable, cache=cache, progress=progress)
+        self.home = self.infrastructure.home
+        self.progress = self.infrastructure.progress
+        self._services = [service for service in topology.SERVICES if services is None or service.name in services]
+        self._durable = durable
+        self._relays_apart = relays_apart
+        self._fresh = fresh
+        self._environment = environment or {}
+        self._supervisor = Supervisor(self.home.running, say=self.progress.say, changed=self._write_run_file)
+        self._ports: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Start everything and wait until all of it is ready; ``run.json`` is there from then on.
+
+        Raises ``AlreadyRunning`` when somebody runs this folder's stack, or ``StartFailed`` with the reason.
+        """
+        if self._fresh and not self.home.runner():
+            await self.home.end_leftovers()
+            self.home.delete(keep=KEPT_WHEN_FRESH)
+        await self.infrastructure.start()
+        try:
+            self._ports = ports.choose(self.home.ports_file, self._wanted_ports())
+            await self._prepare()
+            mail = self._mail()
+            with self.progress.step("Mail") as step:
+                await self.home.running.start(mail)
+                step.where = mail.url
+            parts = [part for service in self._services for part in self._processes(service)]
+            await asyncio.gather(*map(self._start_service, parts))
+            self._write_run_file()
+            for part, process in self.home.running.entries():
+                self._supervisor.watch(part, process)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop everything in order, services first, and wait until it has ended. Harmless when nothing runs."""
+        await self._supervisor.release()
+        self.home.run_file.unlink(missing_ok=True)
+        names = [name for name in self.home.running.pids() if name not in ("mail", "kafka", "postgres")]
+        await asyncio.gather(*map(self.home.running.stop, names))
+        await self.home.running.stop("mail")
+        await self.infrastructure.stop()
+
+    @property
+    def run(self) -> RunFile:
+        """Where everything is."""
+        return {
+            "services": {service.name: self._url(service.name) for service in self._services},
+            "kafka": self.infrastructure.bootstrap_servers,
+            "databases": {
+                service.name: self.infrastructure.database_urls(service.name).request for service in self._services
+            },
+            "mail": self._url("mail"),
+            "smtp": f"127.0.0.1:{self._ports['smtp']}",
+            "pids": self.home.running.pids(),
+            "operator_token": self.home.secrets(()).operator_token,
+            "accounts": {},
+        }
+
+    @property
+    def probes(self) -> list[str]:
+        """The address of every process of a service, relays of their own included."""
+        return [part.url for service in self._services for part in self._processes(service)]
+
+    def _wanted_ports(self) -> dict[str, int | None]:
+        wanted = {"smtp": topology.SMTP, "mail": topology.MAIL}
+        for service in self._services:
+            wanted[service.name] = service.port
+            wanted[f"{service.name}-relay"] = service.port + topology.RELAY_PORT_DISTANCE
+        return {name: port if self._durable else None for name, port in wanted.items()}
+
+    async def _prepare(self) -> None:
+        """Topics, keys, databases and their tables: everything that must be there before a service starts."""
+        with self.progress.step("Topics") as step:
+            applied = await self.infrastructure.apply_topics()
+            step.where = f"{len(applied.created)} made, {len(applied.unchanged)} as they should be"
+            if applied.altered:
+                step.where += f", altered: {', '.join(applied.altered)}"
+        if applied.unknown:
+            self.progress.say(f"No contract knows these topics on the broker: {', '.join(applied.unknown)}.")
+        keys.make_keys(self._keys, keys.listeners())
+        with self.progress.step("Databases") as step:
+            for done, service in enumerate(self._services, start=1):
+                urls = await self.infrastructure.create_database(service.name)
+                await migrate(urls.owner, service.package)
+                step.advance(done, len(self._services))
+            step.where = ", ".join(service.name for service in self._services)
+
+    async def _start_service(self, part: ServiceProcess) -> None:
+        with self.progress.step(part.name) as step:
+            await self.home.running.start(part)
+            step.where = part.url
+
+    def _mail(self) -> HttpProcess:
+        arguments = {"--smtp-port": self._ports["smtp"], "--http-port": self._ports["mail"]}
+        return HttpProcess(
+            name="mail",
+            command=Command(
+                arguments=[
+                    *(sys.executable, "-m", "covey_local.mail", "--file", str(self.home.folder / "mail.jsonl")),
+                    *(str(part) for pair in arguments.items() for part in pair),
+                ],
+                log=self.home.logs / "mail.log",
+                environment=_own_environment(),
+            ),
+            url=self._url("mail"),
+            ready_path="/messages?after=999999999",
+        )
+
+    def _processes(self, service: Service) -> list[ServiceProcess]:
+        if not self._relays_apart:
+            return [self._process(service, service.name, roles="http,consumers,relay,workers")]
+        return [
+            self._process(service, service.name, roles="http,consumers,workers"),
+            self._process(service, f"{service.name}-relay", roles="relay"),
+        ]
+
+    def _process(self, service: Service, name: str, *, roles: str) -> ServiceProcess:
+        settings = {
+            **_own_environment(),
+            **self.infrastructure.database_urls(service.name).environment(),
+            "COVEY_KAFKA_BOOTSTRAP_SERVERS": self.infrastructure.bootstrap_servers,
+            "COVEY_HTTP_HOST": "127.0.0.1",
+            "COVEY_HTTP_PORT": str(self._ports[name]),
+            "COVEY_OPERATOR_TOKEN": self.home.secrets(()).operator_token,
+            "COVEY_SEALING_PUBLIC_KEYS": str(keys.public_file(self._keys)),
+            "COVEY_ROLES": roles,
+            "COVEY_CONSUMER_SESSION_TIMEOUT_MS": "6000",  # what was killed is soon replaced
+        }
+        if (private := keys.private_file(self._keys, service.name)).exists():
+            settings["COVEY_SEALING_PRIVATE_KEYS"] = str(private)
+        if service.sends_mail:
+            settings |= {
+                "COVEY_SMTP_HOST": "127.0.0.1",
+                "COVEY_SMTP_PORT": str(self._ports["smtp"]),
+                "COVEY_SMTP_TLS": "none",
+                "COVEY_MAIL_FROM": MAIL_FROM,
+            }
+        return ServiceProcess(
+            name=name,
+            command=Command(
+                arguments=[sys.executable, "-m", "covey_chassis", "serve", service.package],
+                log=self.home.logs / f"{name}.log",
+                environment={**settings, **self._environment.get(name, {})},
+                folder=self.home.folder,
+            ),
+            url=self._url(name),
+        )
+
+    @property
+    def _keys(self) -> Path:
+        return self.home.folder / "keys"
+
+    def _url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self._ports[name]}"
+
+    def _write_run_file(self) -> None:
+        write_private(self.home.run_file, json.dumps(self.run, indent=1))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+def _own_environment() -> dict[str, str]:
+    """The environment of this process, without settings of a service that point somewhere else."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("COVEY_") or name in PASSED_ON}
+    return mine | {"PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,36 @@
+"""The whole platform on one screen: what runs, in which order it starts, and where one would like to find it.
+
+Everything starts in the order of this page and stops in the opposite one. The ports are wishes: where one is taken, a
+free one is found and remembered; ``.covey/run.json`` says which.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One service: its Python package, its port, and what it needs beside its database and Kafka."""
+
+    name: str
+    port: int
+    sends_mail: bool = False
+
+    @property
+    def package(self) -> str:
+        return f"covey_{self.name}"
+
+
+POSTGRES = 20432
+KAFKA = 20092
+KAFKA_CONTROLLER = 20093
+SMTP = 20025
+MAIL = 20080
+
+SERVICES = (
+    Service(name="membership", port=20101),
+    Service(name="renewals", port=20102),
+    Service(name="notifications", port=20103, sends_mail=True),
+)
+
+RELAY_PORT_DISTANCE = 100
+"""With relays in processes of their own, a service's relay listens (for its probes) this far above the service."""

@@ -1,0 +1,132 @@
+"""The containers' description is held against the platform. It is not run here: that takes a container engine."""
+
+import importlib
+import re
+import sys
+from importlib.metadata import distribution
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+import yaml
+from covey_chassis.settings import ServiceSettings
+from covey_local import topology
+from packaging.requirements import Requirement
+
+DEPLOY = Path(__file__).resolve().parents[2]
+NAMES = [service.name for service in topology.SERVICES]
+SECRET = re.compile(r"PASSWORD|TOKEN")
+
+
+@pytest.fixture(scope="module")
+def compose():
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+
+
+def filled_in(environment: dict[str, object]) -> dict[str, str]:
+    """The environment with every variable as somebody would set it."""
+    return {
+        name: re.sub(r"\$\{(\w+)(:-([^}]*))?(:\?[^}]*)?\}", lambda found: found[3] or "x" * 20, str(value))
+        for name, value in environment.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_service_has_its_database_its_migration_and_itself(compose, name):
+    steps = compose["services"]
+    service, migration, database = steps[name], steps[f"{name}-migrate"], steps[f"{name}-database"]
+
+    assert service["depends_on"][f"{name}-migrate"] == {"condition": "service_completed_successfully"}
+    assert service["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
+    assert migration["depends_on"] == {f"{name}-database": {"condition": "service_completed_successfully"}}
+    assert migration["command"] == ["python", "-m", "covey_chassis", "migrate", f"covey_{name}"]
+    assert database["command"] == ["covey", "databases", "create"]
+    assert service["build"]["args"] == {"SERVICE": name}
+    assert service["image"] == migration["image"]
+    assert f"{topology.SERVICES[NAMES.index(name)].port}:8000" in service["ports"][0]
+
+
+@pytest.mark.parametrize("step", [*NAMES, *(f"{name}-migrate" for name in NAMES)])
+def test_every_service_starts_with_the_settings_that_it_is_given(compose, monkeypatch, step):
+    environment = filled_in(compose["services"][step]["environment"])
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    service = importlib.import_module(f"covey_{step.removesuffix('-migrate')}.app").service
+    settings: ServiceSettings = service.settings()
+
+    kafka = {f"kafka_{name}" for name in type(settings.kafka).model_fields}
+    known = {*type(settings).model_fields, *kafka}
+    assert {name.removeprefix("COVEY_").lower() for name in environment} <= known
+    assert (settings.owner_database_url is not None) == step.endswith("-migrate")
+
+
+def test_no_secret_has_a_default_and_each_is_in_the_example(compose):
+    text = (DEPLOY / "compose.yaml").read_text()
+    variables = re.findall(r"\$\{(\w+)(:[-?])?", text)
+    secret = {name for name, _ in variables if SECRET.search(name)}
+    example = set(re.findall(r"^(\w+)=$", (DEPLOY / "compose.env.example").read_text(), re.MULTILINE))
+
+    assert {how for name, how in variables if name in secret} == {":?"}
+    assert secret == example
+
+
+def test_nothing_is_offered_to_other_machines(compose):
+    offered = [port for step in compose["services"].values() for port in step.get("ports", [])]
+
+    assert offered
+    assert all(port.startswith("127.0.0.1:") for port in offered)
+
+
+def test_each_image_is_built_once(compose):
+    """Builds run at the same time: two that write one tag get in each other's way."""
+    built = [step["image"] for step in compose["services"].values() if "build" in step]
+    ours = {step["image"] for step in compose["services"].values() if step["image"].startswith("covey/")}
+
+    assert sorted(built) == sorted(ours)
+
+
+def test_every_step_that_ends_is_waited_for(compose):
+    """Else `up --wait` takes its end for a failure."""
+    steps = compose["services"]
+    jobs = {name for name, step in steps.items() if step.get("restart") == "no"}
+    waited_for = {
+        name
+        for step in steps.values()
+        for name, how in step.get("depends_on", {}).items()
+        if how["condition"] == "service_completed_successfully"
+    }
+
+    assert jobs
+    assert jobs <= waited_for
+
+
+def test_everything_that_is_waited_for_is_there(compose):
+    for step in compose["services"].values():
+        assert set(step.get("depends_on", {})) <= compose["services"].keys()
+        assert set(step.get("secrets", [])) <= compose["secrets"].keys()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "local"])
+def test_an_image_gets_all_that_its_packages_need_and_no_test_tools(name):
+    spec = spec_from_file_location("requirements_of", DEPLOY / "requirements_of.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = module.requirements(DEPLOY.parent, [name])
+
+    taken = set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE))
+    assert needed_by(f"covey-{name}", set()) <= taken
+    assert not taken & {"pytest", "mypy", "ruff", "hypothesis", "testcontainers"}
+    assert text.count("--hash=sha256:") >= len(taken)
+
+
+def needed_by(name: str, seen: set[str]) -> set[str]:
+    """What pip would install here, by what each installed package says of itself."""
+    if name in seen:
+        return set()
+    seen.add(name)
+    found = set() if name.startswith("covey-") else {name}
+    for line in distribution(name).requires or ():
+        wish = Requirement(line)
+        if wish.marker is None or wish.marker.evaluate({"extra": "", "python_full_version": sys.version.split()[0]}):
+            found |= needed_by(re.sub(r"[-_.]+", "-", wish.name).lower(), seen)
+    return found

@@ -1,0 +1,153 @@
+"""The `covey` command on the whole platform, as a person uses it."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from covey_local import processes, topology
+from covey_local.cli import SAMPLE_GROUPS, app
+from covey_local.home import Home
+
+from .conftest import CACHE, eventually, runs
+
+# A busy machine of two cores takes its time for four Python services and a broker.
+pytestmark = pytest.mark.timeout(300)
+
+COVEY = Path(sys.executable).parent / "covey"
+
+
+class Platform:
+    """A run of `covey run`, with its own folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = Home(folder / ".covey")
+        self.home.folder.mkdir()
+        (self.home.folder / "cache").symlink_to(CACHE.resolve())
+        self.said = folder / "said"
+        with self.said.open("w") as said:
+            self.process = subprocess.Popen([COVEY, "run", "--folder", self.home.folder], stdout=said, stderr=said)
+
+    @property
+    def run(self):
+        return json.loads(self.home.run_file.read_text())
+
+
+@dataclass
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def covey(platform, monkeypatch, capsys):
+    """Carries out a command on the platform, in this process: Python and all libraries are there already."""
+    monkeypatch.setenv("COVEY_FOLDER", str(platform.home.folder))
+
+    def carry_out(*words: str) -> Done:
+        with pytest.raises(SystemExit) as end:
+            app(words)
+        return Done(int(end.value.code or 0), *capsys.readouterr())
+
+    return carry_out
+
+
+@pytest.fixture(scope="module")
+async def platform(tmp_path_factory):
+    platform = Platform(tmp_path_factory.mktemp("platform"))
+    try:
+        await eventually(lambda: "is up" in platform.said.read_text() or platform.process.poll() is not None)
+        assert platform.process.poll() is None, platform.said.read_text()
+        yield platform
+    finally:
+        platform.process.terminate()
+        platform.process.wait(100)
+        await platform.home.end()
+        platform.home.delete()
+
+
+def test_every_service_is_up_and_listed(platform, covey):
+    names = [service.name for service in topology.SERVICES]
+
+    assert platform.run.keys() == {
+        *("services", "kafka", "databases", "mail", "smtp", "pids", "operator_token", "accounts"),
+    }
+    assert list(platform.run["services"]) == list(platform.run["databases"]) == names
+    for name, url in platform.run["services"].items():
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert f"  {name:<20} {url}" in platform.said.read_text()
+        assert runs(platform.run["pids"][name])
+    status = covey("status")
+    assert status.code == 0
+    assert all(url in status.out for url in platform.run["services"].values())
+
+
+def test_a_second_run_is_refused_in_one_sentence(platform, covey):
+    second = covey("run")
+
+    assert second.code == 1
+    assert f"is already running, by process {platform.process.pid}." in second.err
+    assert "Traceback" not in second.err
+
+
+async def test_a_killed_service_is_started_again_said_and_listed_anew(platform):
+    before = platform.run["pids"]["renewals"]
+    processes.kill_group(before)
+    await eventually(lambda: "renewals is back" in platform.said.read_text())
+
+    assert "renewals was killed by signal 9; it is started again in 0.2 s." in platform.said.read_text()
+    assert platform.run["pids"]["renewals"] != before
+    assert httpx.get(f"{platform.run['services']['renewals']}/readyz").status_code == 200
+
+
+def test_the_date_moves_for_all_services_and_never_back(platform, covey):
+    moved = covey("date", "advance", "40")
+    later = date.fromisoformat(moved.out.split()[1])
+    set_on = covey("date", "set", str(later + timedelta(days=2)))
+    back = covey("date", "set", str(later))
+
+    assert [line.split()[1:3] for line in set_on.out.splitlines()] == [
+        [str(later + timedelta(days=2)), "(42"] for _ in topology.SERVICES
+    ]
+    assert back.code == 1
+    assert back.err.startswith("A date can't go back: that would be 40 days ahead of the real one")
+    assert covey("date", "show").out == set_on.out
+
+
+def test_topics_and_events_are_shown(platform, covey):
+    assert "covey.group.registered.v1" in covey("topics", "list").out
+    assert covey("topics", "apply").out.count("unchanged") == len(covey("topics", "list").out.splitlines()[1:])
+    shown = covey("events", "tail", "--from-beginning", "--no-follow")
+    assert shown.code == 0
+    assert shown.out.count("covey.group.registered.v1 ") == SAMPLE_GROUPS
+
+
+async def test_mail_and_dead_letters_are_shown(platform, covey):
+    """The sample book is there and the date has moved: whoever is concerned is told by and by."""
+    await eventually(lambda: "Renewal available: " in covey("mail", "list").out)
+    await eventually(lambda: covey("dead-letters", "list").out == "Nothing waits.\n")
+    unknown = covey("dead-letters", "show", "parked.x.y", "--service", "renewals")
+    assert (unknown.code, unknown.err.startswith("renewals: ")) == (1, True)
+
+
+async def test_ctrl_c_ends_everything(platform):
+    pids = platform.run["pids"]
+    platform.process.send_signal(signal.SIGINT)
+    await eventually(lambda: platform.process.poll() is not None)
+
+    assert platform.process.returncode == 0
+    assert not any(map(runs, pids.values()))
+    assert "Everything has ended." in platform.said.read_text()
+
+
+def test_what_needs_a_stack_says_that_none_is_up(covey):
+    assert covey("stop").out == "Nothing was running.\n"
+    assert covey("mail", "list").err.startswith("No stack is up in")

@@ -1,0 +1,130 @@
+"""A stranger's program: it follows Covey's events with aiokafka alone, and knows nothing of Covey but the topics' names.
+
+    python downstream_subscriber.py --kafka 127.0.0.1:9092 covey.renewal.available.v1 covey.renewal.changed.v1
+
+It reads each topic from the beginning, takes the envelope from the CloudEvents headers (binary binding) and the fact from
+the value's plain JSON, and writes one JSON line an event to standard output. While doing so it checks what any subscriber
+may rely on:
+
+- the record's key is the aggregate's ID, which ce_subject and ce_partitionkey repeat;
+- the same ce_id never carries two different facts (a record may come twice, and only the first counts);
+- within a topic an aggregate's sequences only rise;
+- over all topics of an aggregate together its sequences are 1, 2, 3, ... without a gap. Give all topics of the aggregate.
+
+It ends on SIGTERM or SIGINT, writes a summary as its last line, and exits with 1 when something did not hold.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import signal
+import sys
+from collections import defaultdict
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+
+class Ledger:
+    """What has been read, and what did not hold."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.duplicates = 0
+        self.violations: list[str] = []
+        self._facts: dict[str, bytes] = {}
+        self._highest: dict[tuple[str, str], int] = {}
+        self._sequences: dict[str, set[int]] = defaultdict(set)
+
+    def read(self, record: ConsumerRecord) -> dict[str, object] | None:
+        """The event as one JSON object, or None for a copy of one that was read before."""
+        headers = {name: value.decode() for name, value in record.headers}
+        subject = headers["ce_subject"]
+        if not record.key.decode() == subject == headers["ce_partitionkey"]:
+            self.violations.append(f"{headers['ce_id']}: the key is not the aggregate's ID")
+        if headers["ce_type"] != record.topic or headers["ce_specversion"] != "1.0":
+            self.violations.append(f"{headers['ce_id']}: the type is not the topic's name")
+        if self._is_copy(headers["ce_id"], record.value):
+            return None
+        self._follow(record.topic, subject, int(headers["ce_sequence"]), headers["ce_id"])
+        self.events += 1
+        return {
+            "received": datetime.now(UTC).isoformat(),
+            "type": headers["ce_type"],
+            "id": headers["ce_id"],
+            "source": headers["ce_source"],
+            "time": headers["ce_time"],
+            "subject": subject,
+            "sequence": int(headers["ce_sequence"]),
+            "correlation": headers.get("ce_correlationid"),
+            "data": json.loads(record.value),
+        }
+
+    def _is_copy(self, event_id: str, value: bytes) -> bool:
+        fact = hashlib.sha256(value).digest()
+        if event_id not in self._facts:
+            self._facts[event_id] = fact
+            return False
+        if self._facts[event_id] != fact:
+            self.violations.append(f"{event_id}: two different facts have this ID")
+        self.duplicates += 1
+        return True
+
+    def _follow(self, topic: str, subject: str, sequence: int, event_id: str) -> None:
+        if sequence <= self._highest.get((topic, subject), 0):
+            self.violations.append(f"{event_id}: sequence {sequence} of {subject} comes after a higher one")
+        if sequence in self._sequences[subject]:
+            self.violations.append(f"{event_id}: sequence {sequence} of {subject} stands twice")
+        self._highest[topic, subject] = sequence
+        self._sequences[subject].add(sequence)
+
+    def summary(self) -> dict[str, object]:
+        """The last line: numbers, and everything that did not hold."""
+        gaps = [
+            f"{subject}: sequences {sorted(set(range(1, max(seen) + 1)) - seen)} are missing"
+            for subject, seen in self._sequences.items()
+            if len(seen) != max(seen)
+        ]
+        return {
+            "summary": True,
+            "events": self.events,
+            "aggregates": len(self._sequences),
+            "duplicates": self.duplicates,
+            "violations": self.violations + gaps,
+        }
+
+
+async def follow(kafka: str, topics: list[str], ledger: Ledger) -> None:
+    """Read until a signal asks for the end."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=kafka, auto_offset_reset="earliest", fetch_max_wait_ms=50)
+    await consumer.start()
+    try:
+        while not stopping.is_set():
+            for records in (await consumer.getmany(timeout_ms=50)).values():
+                for record in records:
+                    event = ledger.read(record)
+                    if event is not None:
+                        sys.stdout.write(json.dumps(event) + "\n")
+            sys.stdout.flush()
+    finally:
+        await consumer.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kafka", required=True, help="bootstrap servers, host:port")
+    parser.add_argument("topics", nargs="+", help="all topics of one or more aggregates")
+    options = parser.parse_args()
+    ledger = Ledger()
+    asyncio.run(follow(options.kafka, options.topics, ledger))
+    summary = ledger.summary()
+    sys.stdout.write(json.dumps(summary) + "\n")
+    return 1 if summary["violations"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
