@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from covey_chassis.access import public
 from covey_chassis.db import Aggregate, Base, load
 from covey_chassis.envelope import current_cause
 from covey_chassis.errors import FieldError, Invalid, NotFound, Refusal
@@ -83,7 +84,8 @@ class GadgetView(BaseModel):
     version: int
 
 
-router = service_router(prefix="/v1/gadgets", tags=["gadgets"])
+anybody = [public("it is a toy")]
+router = service_router(prefix="/v1/gadgets", tags=["gadgets"], dependencies=anybody)
 
 
 @router.post("", status_code=201)
@@ -129,7 +131,7 @@ async def resize_gadget(
     return GadgetView.model_validate(gadget)
 
 
-odd = service_router(prefix="/v1/odd", tags=["odd"])
+odd = service_router(prefix="/v1/odd", tags=["odd"], dependencies=anybody)
 
 
 @odd.post("/notes")

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from covey_chassis.access import public
 from covey_chassis.app import create_app
 from covey_chassis.http import service_router
 from covey_chassis.service import Service
@@ -252,7 +253,7 @@ async def test_probes_name_every_check(empty_toy):
 
 
 async def test_two_routes_of_one_name_cannot_be_served(empty_toy):
-    router = service_router()
+    router = service_router(dependencies=[public("it is a toy")])
     for path in ("/a", "/b"):
 
         @router.get(path)

@@ -1,7 +1,7 @@
 """A service's HTTP application: its own routes, the operator's, the probes, and the documentation."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import metadata
 from typing import Any
@@ -12,9 +12,10 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 
 from covey_chassis import operations, problems, telemetry
-from covey_chassis.describing import describe_shared_headers
+from covey_chassis.access.requiring import Requirement, check_declared, requirement_of
+from covey_chassis.describing import describe_access, describe_shared_headers
 from covey_chassis.edge import Edge
-from covey_chassis.http import MIB
+from covey_chassis.http import MIB, TransactionRoute
 from covey_chassis.manual import manual_routes
 from covey_chassis.probes import Checks, probe_routes
 from covey_chassis.service import Context, Service
@@ -69,6 +70,7 @@ def create_app(
     for router in (*service.routers, operations.router, probe_routes(ready=ready, live=live), manual_routes()):
         app.include_router(router, max_body_size=BODY_BYTES_MAX)
     _check_operation_ids(app)
+    _check_access(app)
     _complete_documentation(app)
     app.add_middleware(Edge)
     return app
@@ -96,6 +98,18 @@ def _check_operation_ids(app: FastAPI) -> None:
         raise ValueError(f"operation IDs are the names of functions, and these are there twice: {', '.join(twice)}")
 
 
+def _service_routes(app: FastAPI) -> Iterator[TransactionRoute]:
+    for found in iter_route_contexts(app.routes):
+        if isinstance(found.original_route, TransactionRoute):
+            yield found.original_route
+
+
+def _check_access(app: FastAPI) -> None:
+    for route in _service_routes(app):
+        if type(route).guard is None:
+            check_declared(route)
+
+
 def _complete_documentation(app: FastAPI) -> None:
     made = app.openapi
 
@@ -103,6 +117,8 @@ def _complete_documentation(app: FastAPI) -> None:
         if app.openapi_schema is None:
             problems.describe(made())
             describe_shared_headers(made())
+            asked = {route.name: requirement_of(route) for route in _service_routes(app)}
+            describe_access(made(), {name: each for name, each in asked.items() if isinstance(each, Requirement)})
         return made()
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -1,7 +1,9 @@
 """What the OpenAPI document says of the headers that many routes share: what they mean, and what is refused for them."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from covey_chassis.access.requiring import Requirement
 from covey_chassis.idempotency import REPLAYED, CommandInProgress, IdempotencyKeyReused
 from covey_chassis.problems import REQUIRED_HEADERS, documented, refuses
 from covey_chassis.versions import StaleVersion
@@ -28,6 +30,14 @@ def describe_shared_headers(document: dict[str, Any]) -> None:
                 _success(operation).setdefault("headers", {})[REPLAYED] = _header(REPLAYED)
             if "If-Match" in asked:
                 _add(operation, _needed("if-match") | refuses(StaleVersion))
+
+
+def describe_access(document: dict[str, Any], requirements: Mapping[str, Requirement]) -> None:
+    """Add what the routes of these operation IDs refuse to whoever may not use them."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            if requirement := requirements.get(operation["operationId"]):
+                _add(operation, refuses(*requirement.refusals))
 
 
 def _header(name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ raised in the domain and turned into an answer in one place (``covey_chassis.pro
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +14,8 @@ class Refusal(Exception):
     """The command was understood, and refused."""
 
     status: ClassVar[int] = 409
+    headers: ClassVar[Mapping[str, str]] = {}
+    """Of the answer, besides what every answer has."""
 
     def __init__(self, **facts: object) -> None:
         super().__init__(facts)

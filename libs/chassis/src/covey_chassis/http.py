@@ -4,6 +4,9 @@ Each request is one transaction. The answer is built, the answer of a command is
 does the answer leave: a commit that fails is a 5xx, never a success that did not happen. (FastAPI by itself answers
 before a dependency with ``yield`` commits.) An error, or an answer of 400 and above, rolls back.
 
+Every route says who may use it (``covey_chassis.access``), or belongs to a guarded router; an access token is verified
+before anything else of the request is looked at.
+
 A route may take a larger body than the service's default: ``@router.post("/imports", max_body_size=50 * MIB)``.
 """
 
@@ -16,6 +19,7 @@ from fastapi import APIRouter, Request, Response, params
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
 
+from covey_chassis.access.requiring import authenticate, requirement_of
 from covey_chassis.describing import says
 from covey_chassis.idempotency import CLAIM, Claim, IdempotencyKey, Replay, store
 from covey_chassis.paging import After, Limit, Page, page_of
@@ -60,10 +64,13 @@ class TransactionRoute(APIRoute):
         chosen = self.response_class
         media_type = (chosen.value if isinstance(chosen, DefaultPlaceholder) else chosen).media_type
         guard = type(self).guard
+        requirement = requirement_of(self)
 
-        async def in_one_transaction(request: Request) -> Response:
+        async def let_in(request: Request) -> Request:
             if guard is not None:
                 await guard(request)
+            if requirement is not None:
+                await authenticate(request, requirement)
             check_address(request)
             if media_type:
                 check_accept(request, media_type)
@@ -72,6 +79,10 @@ class TransactionRoute(APIRoute):
                 check_content_type(request, form=is_form)
                 if not is_form and await request.body():
                     await request.json()
+            return request
+
+        async def in_one_transaction(request: Request) -> Response:
+            request = await let_in(request)
             async with AsyncExitStack() as stack:
                 work = Work(getattr(context_of(request), self.role), stack)
                 request.scope[WORK] = work
@@ -80,13 +91,19 @@ class TransactionRoute(APIRoute):
                 except Replay as replay:
                     return replay.response
                 if response.status_code < 400:
-                    claim = request.scope.get(CLAIM)
-                    if isinstance(claim, Claim) and response.status_code < 300:
-                        await store(await work.session(), claim, response)
-                    await work.commit()
+                    await _finish(request, work, response)
+            if work.afterwards is not None and response.status_code < 400:
+                response = await work.afterwards() or response
             return response
 
         return in_one_transaction
+
+
+async def _finish(request: Request, work: Work, response: Response) -> None:
+    claim = request.scope.get(CLAIM)
+    if isinstance(claim, Claim) and response.status_code < 300:
+        await store(await work.session(), claim, response)
+    await work.commit()
 
 
 def service_router(

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import UploadFile
 
+from covey_chassis.access.requiring import ACTOR, NOBODY, actor_of
 from covey_chassis.errors import Refusal
 from covey_chassis.transaction import Session
 
@@ -98,8 +99,10 @@ async def _claim(
         ),
     ],
 ) -> str:
+    # Authorised first: whoever has lost the right must not get a stored answer either.
+    actor = request.scope[ACTOR]
     claim = Claim(
-        account="",  # until there are accounts
+        account="" if actor is NOBODY else str(actor_of(request).account_id),
         route=f"{request.method} {request.scope['path']}",
         key=idempotency_key,
         fingerprint=await fingerprint(request),

@@ -128,9 +128,9 @@ def fault_of(error: Exception, headers: Headers) -> Fault:
         case StaleVersion(facts={"current": int(current)}):
             return Fault(error.status, error.code(), error.sentence(), headers={"ETag": etag(current)})
         case Invalid():
-            return Fault(error.status, error.code(), error.sentence(), errors=error.errors)
+            return Fault(error.status, error.code(), error.sentence(), errors=error.errors, headers=error.headers)
         case Refusal():
-            return Fault(error.status, error.code(), error.sentence(), detail=str(error))
+            return Fault(error.status, error.code(), error.sentence(), detail=str(error), headers=error.headers)
         case RequestValidationError():
             return _invalid_request(error)
         case HTTPException():

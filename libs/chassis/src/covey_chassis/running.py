@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -11,6 +11,9 @@ from faststream.kafka import KafkaBroker
 from sqlalchemy import text
 
 from covey_chassis import idempotency, parking
+from covey_chassis.access.applier import Applier
+from covey_chassis.access.checking import has_lease
+from covey_chassis.access.tokens import Verifier
 from covey_chassis.clock import Clock
 from covey_chassis.db import Database
 from covey_chassis.kafka import broker_security
@@ -53,11 +56,21 @@ class Running:
             workers=Database(url, clock, pool_size=pool_size, on_emitted=self._notifier),
             clock=clock,
             keyring=Keyring(settings.sealing_public_keys, settings.sealing_private_keys),
+            verifier=Verifier(settings.token_keys, settings.keys_url),
         )
+        self.applier = self._applier()
         self.subscriptions: list[Subscription] = []
         self._unreachable: str | None = "has not answered yet"
         self._stopping = asyncio.Event()
         self._dead: dict[str, str] = {}
+
+    def _applier(self) -> Applier | None:
+        """Beside whatever answers requests: it is for them that rights are kept."""
+        settings = self.settings
+        if settings.access_url is None or settings.access_credential is None or Role.HTTP not in settings.roles:
+            return None
+        credential = settings.access_credential.get_secret_value()
+        return Applier(self.context.workers, url=settings.access_url, credential=credential)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -70,12 +83,8 @@ class Running:
         roles = self.settings.roles
         broker = self._broker() if Role.CONSUMERS in roles and self.service.consumers else None
         starting = asyncio.create_task(self._start_broker(broker)) if broker else None
-        start("notifier", self._notifier.run())
-        if self.relay:
-            start("relay", self.relay.run())
-        if Role.WORKERS in roles:
-            for worker in (*self.service.workers, *self._own_workers()):
-                start(worker.name, self._loop(worker))
+        for name, work in self._parts():
+            start(name, work)
         if broker:
             start("positions", self._loop(Worker("positions", self._check_consumers, every_s=5)))
         try:
@@ -87,7 +96,7 @@ class Running:
                 with contextlib.suppress(asyncio.CancelledError):
                     await starting
                 await self._stop_broker(broker)
-            loops = [task for name, task in tasks.items() if name not in ("relay", "notifier")]
+            loops = [task for name, task in tasks.items() if name not in ("relay", "notifier", "access")]
             if loops:
                 await asyncio.wait(loops, timeout=STOP_S)
             for task in tasks.values():
@@ -98,6 +107,16 @@ class Running:
                     await self.relay.release()
             await self.context.requests.close()
             await self.context.workers.close()
+
+    def _parts(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
+        yield "notifier", self._notifier.run()
+        if self.relay:
+            yield "relay", self.relay.run()
+        if self.applier:
+            yield "access", self.applier.run()
+        if Role.WORKERS in self.settings.roles:
+            for worker in (*self.service.workers, *self._own_workers()):
+                yield worker.name, self._loop(worker)
 
     def _broker(self) -> KafkaBroker:
         broker = KafkaBroker(
@@ -199,6 +218,8 @@ class Running:
 
     def ready(self) -> list[tuple[str, Check]]:
         checks: list[tuple[str, Check]] = [("database", self._database_answers)]
+        if self.applier:
+            checks.append(("access", self._access_is_verified))
         if self.subscriptions:
             checks.append(("kafka", self._kafka_answers))
         return checks + [(s.consumer.name, s.ready) for s in self.subscriptions]
@@ -214,6 +235,10 @@ class Running:
         except Exception as error:  # whatever it is, the service cannot serve
             return type(error).__name__
         return None
+
+    async def _access_is_verified(self) -> str | None:
+        async with asyncio.timeout(2), self.context.requests.session() as session:
+            return None if await has_lease(session) else "rights cannot be verified: the owner of access is silent"
 
     async def _kafka_answers(self) -> str | None:
         """Whether the consumers have started: what becomes of them after that is their own checks' affair."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
+from covey_chassis.access.tokens import Verifier
 from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer
 from covey_chassis.db import Database
@@ -22,6 +23,7 @@ class Context:
     workers: Database
     clock: Clock
     keyring: Keyring
+    verifier: Verifier
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,17 @@ class ServiceSettings(_Settings):
     zone: Annotated[ZoneInfo, Field(description="The carrier's time zone: it settles which day it is.")] = ZoneInfo(
         "America/Los_Angeles"
     )
+    access_url: Annotated[
+        str | None,
+        Field(description="Where the service is that owns the facts of access. Without it rights can't be verified."),
+    ] = None
+    access_credential: Annotated[
+        SecretStr | None, Field(description="By which that service knows this one.", min_length=16)
+    ] = None
+    token_keys: Annotated[
+        FilePath | None,
+        Field(description="JWKS: whose access tokens are good. Without it the keys are asked for at `access_url`."),
+    ] = None
     roles: Annotated[frozenset[Role], NoDecode] = frozenset(Role)
     consumer_session_timeout_ms: Annotated[
         int,
@@ -78,6 +89,17 @@ class ServiceSettings(_Settings):
     sealing_private_keys: Path | None = None
     failpoints: Annotated[str, Field(description="Tests only: see covey_chassis.failpoints.")] = ""
     log_level: str = "INFO"
+
+    @model_validator(mode="after")
+    def _access_complete(self) -> Self:
+        if self.access_url is not None and self.access_credential is None:
+            raise ValueError("access_url needs access_credential")
+        return self
+
+    @property
+    def keys_url(self) -> str | None:
+        """Where the keys of access tokens are asked for."""
+        return None if self.access_url is None else f"{self.access_url.rstrip('/')}/.well-known/jwks.json"
 
     @field_validator("roles", mode="before")
     @classmethod

@@ -1,10 +1,11 @@
 """One transaction for each request: opened when the route first asks for its session, ended by the route class."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_chassis.db import Database
@@ -20,6 +21,8 @@ class Work:
 
     database: Database
     stack: AsyncExitStack
+    afterwards: Callable[[], Awaitable[Response | None]] | None = None
+    """What is left to do once all is committed, with no connection held; its answer, if any, replaces the route's."""
     _session: AsyncSession | None = None
 
     async def session(self) -> AsyncSession:

@@ -1,6 +1,16 @@
 """The platform's vocabulary: every event that Covey publishes, one module for each producing service."""
 
 from covey_contracts.base import Event, Sealed, SealedBody, Topic
+from covey_contracts.identity import (
+    AccessChanged,
+    AccessCodeIssued,
+    AccountChanged,
+    AccountRegistered,
+    AppointmentChanged,
+    FirmChanged,
+    FirmRegistered,
+    MailRequested,
+)
 from covey_contracts.membership import GroupChanged, GroupRegistered
 from covey_contracts.notifications import NotificationDelivered, NotificationFailed
 from covey_contracts.renewals import RenewalAvailable, RenewalChanged
@@ -8,6 +18,14 @@ from covey_contracts.renewals import RenewalAvailable, RenewalChanged
 EVENTS: tuple[type[Event], ...] = (
     GroupRegistered,
     GroupChanged,
+    FirmRegistered,
+    FirmChanged,
+    AppointmentChanged,
+    AccountRegistered,
+    AccountChanged,
+    AccessChanged,
+    AccessCodeIssued,
+    MailRequested,
     RenewalAvailable,
     RenewalChanged,
     NotificationDelivered,

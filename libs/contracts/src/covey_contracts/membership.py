@@ -93,7 +93,7 @@ class GroupRegistered(GroupState):
         aggregate="group",
         key="group_id",
         owner="membership",
-        listeners=("renewals", "notifications"),
+        listeners=("identity", "renewals", "notifications"),
     )
 
 
@@ -105,5 +105,5 @@ class GroupChanged(GroupState):
         aggregate="group",
         key="group_id",
         owner="membership",
-        listeners=("renewals", "notifications"),
+        listeners=("identity", "renewals", "notifications"),
     )

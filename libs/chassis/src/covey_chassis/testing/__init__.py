@@ -8,25 +8,29 @@ the real inbox, and ``Harness.published`` reads what waits in the outbox.
 import io
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from aiokafka import TopicPartition
 from covey_contracts import EVENTS, Event, SealedBody
 from covey_local.databases import DatabaseUrls, Passwords, create_databases, database_urls, drop_database
+from fastapi import FastAPI
 from joserfc.jwk import KeySet, OKPKey
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_chassis import clock, failpoints
+from covey_chassis.access import Right, StaffRight
+from covey_chassis.access.facts import Fact, FactKind, keep_facts
+from covey_chassis.access.tokens import issue
 from covey_chassis.app import create_app
 from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer
@@ -40,6 +44,7 @@ from covey_chassis.service import Context, Service
 from covey_chassis.settings import KafkaSettings, ServiceSettings
 from covey_chassis.testing.machinery import Machinery, start_machinery
 
+_NOT_YET = httpx.AsyncClient()
 LISTENERS = sorted({kind.sealed_for for kind in SealedBody.__subclasses__()})
 
 
@@ -87,6 +92,15 @@ def sealing_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "public.jwks.json").write_text(json.dumps(keys.as_dict(private=False)))
     (folder / "private.jwks.json").write_text(json.dumps(keys.as_dict(private=True)))
     return folder
+
+
+@pytest.fixture(scope="session")
+def signing_key(sealing_keys: Path) -> OKPKey:
+    """What access tokens are signed with; its public half is ``tokens.jwks.json`` beside the sealing keys."""
+    key = OKPKey.generate_key("Ed25519", {"kid": "tokens-1", "use": "sig"})
+    (sealing_keys / "tokens.jwks.json").write_text(json.dumps(KeySet([key]).as_dict(private=False)))
+    (sealing_keys / "signing.jwks.json").write_text(json.dumps(KeySet([key]).as_dict(private=True)))
+    return key
 
 
 NewDatabase = Callable[[str], AbstractAsyncContextManager[DatabaseUrls]]
@@ -174,13 +188,58 @@ class Harness:
 
     service: Service
     context: Context
+    app: FastAPI
+    key: OKPKey
     api: httpx.AsyncClient
+    """Of a member of the carrier's staff who has every staff right."""
     _offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
     @property
     def operator(self) -> dict[str, str]:
         """Headers of an operator's request."""
         return {"Authorization": f"Bearer {self.context.settings.operator_token.get_secret_value()}"}
+
+    def client(self, account_id: UUID | None, session_id: UUID | None = None) -> httpx.AsyncClient:
+        """A client that presents an access token of this account; None for somebody who is not signed on."""
+        headers = {}
+        if account_id is not None:
+            now = int(Clock.now().timestamp())
+            token = issue(self.key, account_id, session_id or new_id(), now=now)
+            headers = {"Authorization": f"Bearer {token}"}
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://covey.test", headers=headers)
+
+    async def know(self, *facts: Fact) -> None:
+        """Let the service have these facts of access, as if it had been told of them."""
+        async with self.transaction() as session:
+            rev = int(await session.scalar(text("SELECT coalesce(max(rev), 0) FROM access_fact")) or 0)
+            await keep_facts(session, [fact.model_copy(update={"rev": rev + n}) for n, fact in enumerate(facts, 1)])
+
+    async def person(self, rights: Mapping[UUID, Iterable[Right]] | None = None) -> httpx.AsyncClient:
+        """The client of somebody who holds these rights in these groups, and nothing else."""
+        account_id = new_id()
+        await self.know(
+            *(
+                Fact(
+                    kind=FactKind.GRANT,
+                    id=new_id(),
+                    group_id=group_id,
+                    account_id=account_id,
+                    rights=tuple(held),
+                    active=True,
+                )
+                for group_id, held in (rights or {}).items()
+            )
+        )
+        return self.client(account_id)
+
+    async def staff_member(self, *rights: StaffRight) -> httpx.AsyncClient:
+        """The client of a member of the carrier's staff who has these rights."""
+        account_id = new_id()
+        await self.know(
+            Fact(kind=FactKind.STAFF, id=account_id, account_id=account_id, rights=tuple(rights), active=True)
+        )
+        return self.client(account_id)
 
     def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A transaction of the worker role."""
@@ -276,8 +335,11 @@ ServiceHarness = Callable[..., AbstractAsyncContextManager[Harness]]
 
 
 @pytest.fixture(scope="session")
-def service_harness(new_database: NewDatabase, sealing_keys: Path) -> ServiceHarness:
-    """``service_harness(service, **settings)``: the service with a fresh database, as an async context manager."""
+def service_harness(new_database: NewDatabase, sealing_keys: Path, signing_key: OKPKey) -> ServiceHarness:
+    """``service_harness(service, **settings)``: the service with a fresh database, as an async context manager.
+
+    It needs no lease: its facts of access count as its own.
+    """
 
     @asynccontextmanager
     async def harness(service: Service, **overrides: Any) -> AsyncIterator[Harness]:
@@ -285,10 +347,12 @@ def service_harness(new_database: NewDatabase, sealing_keys: Path) -> ServiceHar
             settings = service_settings(service, urls, sealing_keys, **overrides)
             running = Running(service, settings)
             app = create_app(service, running.context, ready=running.ready, live=running.live, lifespan=no_lifespan)
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            harness = Harness(service, running.context, app, signing_key, _NOT_YET)
+            async with harness.transaction() as session:
+                await session.execute(text("UPDATE access_applier SET authority = true"))
             try:
-                async with httpx.AsyncClient(transport=transport, base_url="http://covey.test") as api:
-                    yield Harness(service, running.context, api)
+                async with await harness.staff_member(*StaffRight) as harness.api:
+                    yield harness
             finally:
                 await running.context.requests.close()
                 await running.context.workers.close()
@@ -307,6 +371,7 @@ def service_settings(service: Service, urls: DatabaseUrls, keys: Path, **overrid
             "operator_token": "an operator's token of a test",
             "sealing_public_keys": keys / "public.jwks.json",
             "sealing_private_keys": keys / "private.jwks.json",
+            "token_keys": keys / "tokens.jwks.json",
             **overrides,
         }
     )

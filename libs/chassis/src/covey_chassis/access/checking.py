@@ -1,0 +1,173 @@
+"""Who asks, and what they may do: read from the database with every request, under the lease.
+
+Nothing about rights is kept in process memory between two requests. A read takes facts and lease in one statement. A
+write takes the locks first, in a statement of their own: a statement that locks and reads at once reads the state from
+before the lock. Whoever removes a right takes the same locks exclusively afterwards, and so waits for writers that still
+saw it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ARRAY, ColumnElement, SQLColumnExpression, Text, column, literal, select, table, text, true
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_chassis.access.rights import Right, StaffRight
+from covey_chassis.access.tokens import SignOnNeeded, Token
+from covey_chassis.errors import Refusal
+from covey_chassis.failpoints import failpoint
+
+_HELD = table("access_held", column("account_id"), column("group_id"), column("rights"), column("billing_units"))
+
+
+class NotYours(Refusal):
+    """You have no right to this."""
+
+    status = 403
+
+
+class AccountLocked(Refusal):
+    """This account is locked: ask the carrier."""
+
+    status = 403
+
+
+class AccessUnverified(Refusal):
+    """Whether you still have the right cannot be verified at the moment: ask again shortly."""
+
+    status = 503
+    headers = {"Retry-After": "1"}  # noqa: RUF012
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rights that somebody holds in a group, in some of its billing units (None: in all of them, later ones too)."""
+
+    rights: frozenset[str]
+    billing_units: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts, as it was when it was checked, and what they hold in the one group that was asked about."""
+
+    account_id: UUID
+    session_id: UUID
+    staff: frozenset[str]
+    group_id: UUID | None = None
+    held: tuple[Held, ...] = ()
+
+    def has_staff_right(self, rights: Iterable[StaffRight]) -> bool:
+        return any(right in self.staff for right in rights)
+
+    def units(self, *rights: Right) -> frozenset[str] | None:
+        """In which billing units of the group one of these rights is held: None for all, empty for none.
+
+        Without ``rights``: where any right is held.
+        """
+        found = [held.billing_units for held in self.held if not rights or held.rights.intersection(rights)]
+        if None in found:
+            return None
+        return frozenset().union(*(units for units in found if units is not None))
+
+    def holds(self, *rights: Right, whole_group: bool) -> bool:
+        """Whether one of the rights (or any, when none is named) is held: in the whole group, or at least somewhere."""
+        units = self.units(*rights)
+        return units is None or (not whole_group and bool(units))
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Which groups somebody sees: a filter for every query of a route that names no group."""
+
+    actor: Actor
+    rights: tuple[Right, ...]
+    everything: bool
+
+    def of(self, group_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
+        """A condition for a query: only rows of groups in which one of the rights is held."""
+        if self.everything:
+            return true()
+        held = select(_HELD.c.group_id).where(_HELD.c.account_id == self.actor.account_id)
+        if self.rights:
+            held = held.where(_HELD.c.rights.op("&&")(literal([str(right) for right in self.rights], ARRAY(Text))))
+        return group_id.in_(held)
+
+
+async def lock_for_acting(session: AsyncSession, account_id: UUID, group_id: UUID | None) -> None:
+    """Take the locks of somebody who is about to act: the group's and the person's, shared, until the transaction ends."""
+    await session.execute(_LOCK, {"account_id": account_id, "group_id": group_id})
+
+
+async def check(session: AsyncSession, token: Token, group_id: UUID | None = None, *, acting: bool) -> Actor:
+    """Who the token's bearer is now, and what they hold in the group.
+
+    Args:
+        session: a transaction (READ COMMITTED) on the primary; of the request role when ``acting``.
+        token: what was presented, verified already.
+        group_id: the group that is asked about, if one is.
+        acting: something is to be changed on the bearer's behalf in this transaction.
+
+    Raises:
+        AccessUnverified: there is no lease.
+        SignOnNeeded: the session has ended.
+        AccountLocked: the account is locked.
+    """
+    await failpoint("access.before_locks")
+    if acting:
+        await lock_for_acting(session, token.account_id, group_id)
+        await failpoint("access.after_locks")
+    found = (
+        await session.execute(
+            _FACTS, {"account_id": token.account_id, "session_id": token.session_id, "group_id": group_id}
+        )
+    ).one()
+    await failpoint("access.after_check")
+    if not found.fresh:
+        raise AccessUnverified
+    if found.ended:
+        raise SignOnNeeded
+    if found.locked:
+        raise AccountLocked
+    return Actor(
+        account_id=token.account_id,
+        session_id=token.session_id,
+        staff=frozenset(found.staff or ()),
+        group_id=group_id,
+        held=tuple(
+            Held(frozenset(each["rights"]), None if each["units"] is None else frozenset(each["units"]))
+            for each in found.held or ()
+        ),
+    )
+
+
+async def has_lease(session: AsyncSession) -> bool:
+    """Whether rights can be verified at this moment."""
+    return bool(await session.scalar(text(f"SELECT {_FRESH} FROM access_applier AS applier")))  # noqa: S608 - ours
+
+
+_FRESH = """
+    (applier.authority
+     OR (applier.lease_server = pg_postmaster_start_time() AND clock_timestamp() < applier.lease_until))
+"""
+_LOCK = text(
+    """
+    SELECT pg_advisory_xact_lock_shared(access_key('person', CAST(:account_id AS uuid))),
+           pg_advisory_xact_lock_shared(access_key('group', CAST(:group_id AS uuid)))
+    """
+)
+_FACTS = text(
+    f"""
+    SELECT {_FRESH} AS fresh,
+           EXISTS (SELECT FROM access_fact
+                    WHERE kind = 'session' AND id = CAST(:session_id AS uuid) AND NOT active) AS ended,
+           EXISTS (SELECT FROM access_fact
+                    WHERE kind = 'account' AND id = CAST(:account_id AS uuid) AND NOT active) AS locked,
+           (SELECT rights FROM access_fact
+             WHERE kind = 'staff' AND id = CAST(:account_id AS uuid) AND active) AS staff,
+           (SELECT jsonb_agg(jsonb_build_object('rights', rights, 'units', billing_units)) FROM access_held
+             WHERE account_id = CAST(:account_id AS uuid) AND group_id = CAST(:group_id AS uuid)) AS held
+      FROM access_applier AS applier
+    """  # noqa: S608
+)

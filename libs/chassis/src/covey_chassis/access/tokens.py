@@ -1,0 +1,125 @@
+"""Access tokens: who is signed on, for five minutes (RFC 7519, EdDSA). What they may do is never in a token."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import structlog
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+from joserfc.util import urlsafe_b64decode
+
+from covey_chassis.errors import Refusal
+
+log = structlog.get_logger(__name__)
+
+ISSUER = "covey-identity"
+AUDIENCE = "covey"
+ALGORITHM = "Ed25519"
+TOKEN_S = 300
+"""How long a token is good for. It says who somebody is; what they may do is asked anew each time."""
+SKEW_S = 5
+"""How far the clocks of two services may be apart."""
+FETCH_PAUSE_S = 5.0
+"""A key that nobody knows makes a service ask for the keys again, but not more often than so."""
+
+
+class SignOnNeeded(Refusal):
+    """Sign on first: the access token is missing, no longer good, or of a session that has ended."""
+
+    status = 401
+    headers = {"WWW-Authenticate": "Bearer"}  # noqa: RUF012 - declared once, in Refusal
+
+
+@dataclass(frozen=True)
+class Token:
+    """Who presents it, and by which session."""
+
+    account_id: UUID
+    session_id: UUID
+
+
+def issue(key: OKPKey, account_id: UUID, session_id: UUID, *, now: int) -> str:
+    """A token for this session, signed with a private key whose ``kid`` the verifiers know."""
+    header = {"alg": ALGORITHM, "kid": key.kid, "typ": "at+jwt"}
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": str(account_id),
+        "sid": str(session_id),
+        "iat": now,
+        "exp": now + TOKEN_S,
+    }
+    return jwt.encode(header, claims, key, algorithms=[ALGORITHM])
+
+
+class Verifier:
+    """Verifies tokens with public keys: from a file, or asked for at the service that issues them."""
+
+    def __init__(self, keys_file: Path | None = None, keys_url: str | None = None) -> None:
+        self._keys = KeySet.import_key_set(json.loads(keys_file.read_text())) if keys_file else KeySet([])
+        self._url = keys_url
+        self._asked = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def verify(self, authorization: str) -> Token:
+        """The token in an ``Authorization`` header.
+
+        Raises:
+            SignOnNeeded: there is none, or it is not good.
+        """
+        scheme, _, encoded = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not encoded.strip():
+            raise SignOnNeeded
+        try:
+            kid = str(_header(encoded.strip()).get("kid"))
+            if not self._knows(kid):
+                await self._fetch(kid)
+            if not self._knows(kid):
+                raise SignOnNeeded
+            token = jwt.decode(encoded.strip(), self._keys, algorithms=[ALGORITHM])
+            _CLAIMS.validate(token.claims)
+            return Token(UUID(token.claims["sub"]), UUID(token.claims["sid"]))
+        except (JoseError, ValueError, TypeError) as error:
+            raise SignOnNeeded from error
+
+    def _knows(self, kid: str) -> bool:
+        return any(key.kid == kid for key in self._keys.keys)
+
+    async def _fetch(self, kid: str) -> None:
+        if self._url is None:
+            return
+        async with self._asking:
+            if self._knows(kid) or time.monotonic() - self._asked < FETCH_PAUSE_S:
+                return
+            try:
+                async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
+                    answer = await http.get(self._url)
+                self._keys = KeySet.import_key_set(answer.raise_for_status().json())
+                self._asked = time.monotonic()
+            except (httpx.HTTPError, ValueError) as error:
+                log.warning("access.keys_not_had", error=type(error).__name__)
+
+
+_CLAIMS = jwt.JWTClaimsRegistry(
+    leeway=SKEW_S,
+    iss={"essential": True, "value": ISSUER},
+    aud={"essential": True, "value": AUDIENCE},
+    sub={"essential": True},
+    sid={"essential": True},
+    exp={"essential": True},
+    iat={"essential": True},
+)
+
+
+def _header(encoded: str) -> dict[str, Any]:
+    header = json.loads(urlsafe_b64decode(encoded.split(".", 1)[0].encode()))
+    if not isinstance(header, dict):
+        raise TypeError("a header is an object")
+    return header

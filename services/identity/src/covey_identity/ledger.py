@@ -1,0 +1,92 @@
+"""The one row that orders all changes of access, and the log of them.
+
+Whoever changes a fact locks the ledger *first* and reads what the decision rests on in statements after it, so that the
+order of revisions is the order of decisions: two who decide at once on what the other is changing wait for each other
+here. Slow work, such as Argon2, is done before.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID, uuid4
+
+from covey_chassis.access import Actor
+from covey_chassis.access.facts import Fact, keep_facts
+from covey_chassis.envelope import current_cause
+from covey_chassis.failpoints import failpoint
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+CHANNEL = "access"
+"""Notified within the change's own transaction: changes of access are few, and are to be heard of at once."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who changes access, and on whose authority: a primary administrator, staff, an operator, the carrier's book."""
+
+    authority: str
+    account_id: UUID | None = None
+    session_id: UUID | None = None
+
+    @classmethod
+    def of(cls, actor: Actor, authority: str) -> Self:
+        return cls(authority, actor.account_id, actor.session_id)
+
+
+class Ledger:
+    """The locked ledger, until the transaction ends."""
+
+    def __init__(self, session: AsyncSession, rev: int) -> None:
+        self._session = session
+        self.rev = rev
+
+    async def record(self, act: str, author: Author, facts: Sequence[Fact]) -> int:
+        """Write facts down, each with a revision of its own, and who changed them; the last revision."""
+        cause = current_cause()
+        told = [fact.model_copy(update={"rev": self.rev + number}) for number, fact in enumerate(facts, start=1)]
+        if not told:
+            return self.rev
+        rows = [
+            {
+                "rev": fact.rev,
+                "id": uuid4(),
+                "act": act,
+                "authority": author.authority,
+                "account_id": author.account_id,
+                "session_id": author.session_id,
+                "correlation_id": cause.correlation_id if cause else None,
+                "fact": json.dumps(fact.model_dump(mode="json", exclude={"rev"})),
+            }
+            for fact in told
+        ]
+        await self._session.execute(_LOG, rows)
+        await self._session.execute(_ADVANCE, {"rev": told[-1].rev, "id": rows[-1]["id"]})
+        await keep_facts(self._session, told)
+        await self._session.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))  # noqa: S608 - a name of ours
+        self.rev = told[-1].rev
+        await failpoint("ledger.recorded")
+        return self.rev
+
+
+async def lock_ledger(session: AsyncSession) -> Ledger:
+    """Lock the ledger. Nothing that the decision rests on may have been read before."""
+    await failpoint("ledger.before_lock")
+    rev = (await session.execute(text("SELECT rev FROM access_ledger FOR UPDATE"))).scalar_one()
+    await failpoint("ledger.locked")
+    return Ledger(session, rev)
+
+
+_LOG = text(
+    """
+    INSERT INTO access_log (rev, id, act, authority, account_id, session_id, correlation_id, fact)
+    VALUES (:rev, :id, :act, :authority, :account_id, :session_id, :correlation_id, CAST(:fact AS jsonb))
+    """
+)
+_ADVANCE = text(
+    """
+    WITH ledger AS (UPDATE access_ledger SET rev = :rev, id = :id)
+    UPDATE access_applier SET seen_rev = :rev, seen_id = :id
+    """
+)

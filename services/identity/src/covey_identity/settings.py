@@ -1,0 +1,29 @@
+"""What identity alone needs to be told."""
+
+from typing import Annotated
+
+from covey_chassis.settings import ServiceSettings
+from pydantic import Field, FilePath, SecretStr
+
+
+class Settings(ServiceSettings):
+    """Settings of identity. ``COVEY_TOKEN_KEYS`` names the public half of ``COVEY_SIGNING_KEYS``."""
+
+    signing_keys: Annotated[FilePath, Field(description="Private JWKS: access tokens are signed with its last key.")]
+    listener_credentials: Annotated[
+        dict[str, SecretStr],
+        Field(description='By which the services that listen for access are known: {"renewals": "..."}.'),
+    ]
+    code_secret: Annotated[
+        SecretStr,
+        Field(
+            description="Finds an access code among all that are out. Changing it makes those unusable.", min_length=32
+        ),
+    ]
+    argon2_memory_kib: Annotated[int, Field(description="Memory of one password hash.", ge=8)] = 65_536
+    argon2_passes: Annotated[int, Field(ge=1)] = 3
+    argon2_lanes: Annotated[int, Field(ge=1)] = 4
+    hashes_at_once: Annotated[int, Field(description="How many hashes one process computes at a time.", ge=1)] = 2
+    registration_hours: Annotated[int, Field(description="How long a verification of an address may take.", ge=1)] = 24
+    session_idle_minutes: Annotated[int, Field(ge=1)] = 15
+    session_hours: Annotated[int, Field(description="How long a session lasts at most.", ge=1)] = 12
