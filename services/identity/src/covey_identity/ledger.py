@@ -64,7 +64,7 @@ class Ledger:
         await self._session.execute(_LOG, rows)
         await self._session.execute(_ADVANCE, {"rev": told[-1].rev, "id": rows[-1]["id"]})
         await keep_facts(self._session, told)
-        await self._session.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))  # noqa: S608 - a name of ours
+        await self._session.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
         self.rev = told[-1].rev
         await failpoint("ledger.recorded")
         return self.rev

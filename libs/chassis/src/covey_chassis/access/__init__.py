@@ -1,7 +1,7 @@
 """Who may do what. A service's routes need nothing but this module; the protocol is in ``docs/access.md``."""
 
 from covey_chassis.access.checking import AccessUnverified, AccountLocked, Actor, NotYours, Sight
-from covey_chassis.access.requiring import By, InSight, public, requires, sees, signed_on, staff
+from covey_chassis.access.requiring import Again, By, InSight, public, requires, sees, signed_on, staff
 from covey_chassis.access.rights import FirmRight, Right, StaffRight
 from covey_chassis.access.tokens import SignOnNeeded
 
@@ -9,6 +9,7 @@ __all__ = [
     "AccessUnverified",
     "AccountLocked",
     "Actor",
+    "Again",
     "By",
     "FirmRight",
     "InSight",

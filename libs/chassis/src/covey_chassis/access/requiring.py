@@ -12,7 +12,7 @@ may. Acting on a whole group takes the right in all of its billing units, readin
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 from uuid import UUID
@@ -20,6 +20,7 @@ from uuid import UUID
 from fastapi import Depends, Request, params
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_chassis.access.checking import (
     AccessUnverified,
@@ -63,6 +64,10 @@ class Requirement:
     async def __call__(
         self, request: Request, session: Session, _token: Annotated[object, Depends(_bearer)] = None
     ) -> None:
+        await self.authorise(request, session)
+
+    async def authorise(self, request: Request, session: AsyncSession) -> None:
+        """Let the request pass, or refuse it, by what is true in the database now."""
         acting = request.method not in SAFE
         group_id = _group_in(request) if self.in_group else None
         actor = await check(session, token_of(request), group_id, acting=acting)
@@ -145,11 +150,25 @@ def _sight_of(request: Request) -> Sight:
     return Sight(actor, requirement.rights, actor.has_staff_right(requirement.staff))
 
 
+def _again_of(request: Request) -> Callable[[AsyncSession], Awaitable[None]]:
+    requirement = requirement_of(request.scope["route"])
+    assert isinstance(requirement, Requirement)
+
+    async def again(session: AsyncSession) -> None:
+        token_of(request).check_time(context_of(request).clock.now())
+        await requirement.authorise(request, session)
+
+    return again
+
+
 By = Annotated[Actor, Depends(actor_of)]
 """Who asks or acts."""
 
 InSight = Annotated[Sight, Depends(_sight_of)]
 """Which groups they see."""
+
+Again = Annotated[Callable[[AsyncSession], Awaitable[None]], Depends(_again_of)]
+"""For a streamed answer: ``await again(session)`` before each piece, and at least every ``LEASE_S``, in its own session."""
 
 
 async def authenticate(request: Request, requirement: "Requirement | Public") -> None:

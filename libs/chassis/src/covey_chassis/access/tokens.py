@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -43,6 +44,16 @@ class Token:
 
     account_id: UUID
     session_id: UUID
+    expires_at: datetime
+
+    def check_time(self, now: datetime) -> None:
+        """For what goes on while a token runs out.
+
+        Raises:
+            SignOnNeeded: it is no longer good.
+        """
+        if now > self.expires_at + timedelta(seconds=SKEW_S):
+            raise SignOnNeeded
 
 
 def issue(key: OKPKey, account_id: UUID, session_id: UUID, *, now: int) -> str:
@@ -85,7 +96,8 @@ class Verifier:
                 raise SignOnNeeded
             token = jwt.decode(encoded.strip(), self._keys, algorithms=[ALGORITHM])
             _CLAIMS.validate(token.claims)
-            return Token(UUID(token.claims["sub"]), UUID(token.claims["sid"]))
+            expires_at = datetime.fromtimestamp(token.claims["exp"], UTC)
+            return Token(UUID(token.claims["sub"]), UUID(token.claims["sid"]), expires_at)
         except (JoseError, ValueError, TypeError) as error:
             raise SignOnNeeded from error
 

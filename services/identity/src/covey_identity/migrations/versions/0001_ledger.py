@@ -16,7 +16,7 @@ CREATE TABLE access_ledger (
     rev bigint NOT NULL DEFAULT 0,
     id uuid
 );
-COMMENT ON TABLE access_ledger IS 'Locked first by whoever changes a fact: the order of revisions is the order of decisions.';
+COMMENT ON TABLE access_ledger IS 'Locked first by whoever changes a fact: revisions are in the order of decisions.';
 INSERT INTO access_ledger DEFAULT VALUES;
 
 CREATE TABLE access_log (
@@ -48,7 +48,7 @@ CREATE TABLE listener_server (
     server text NOT NULL,
     PRIMARY KEY (name, server)
 );
-COMMENT ON TABLE listener_server IS 'Servers that a listener had: once it has moved on, a poll from an older one is refused.';
+COMMENT ON TABLE listener_server IS 'Servers that a listener had: a poll from one that it has left is refused.';
 
 UPDATE access_applier SET authority = true;
 """
