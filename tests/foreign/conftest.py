@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc.jwk import OKPKey
 from pydantic import SecretStr
 
 USER, PASSWORD = "covey", "the-password-of-covey-at-kafka"
@@ -67,6 +68,12 @@ def _certificate(
 
 def _name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def token_keys(signing_key: OKPKey) -> OKPKey:
+    """Whose access tokens are good: a service under test is told by a file, and has nobody to ask."""
+    return signing_key
 
 
 @dataclass(frozen=True)

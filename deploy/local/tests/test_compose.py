@@ -1,21 +1,23 @@
 """The containers' description is held against the platform. It is not run here: that takes a container engine."""
 
-import importlib
+import json
+import os
 import re
+import subprocess
 import sys
 from importlib.metadata import distribution
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from covey_chassis.settings import ServiceSettings
-from covey_local import topology
+from covey_local import keys, topology
 from packaging.requirements import Requirement
 
 DEPLOY = Path(__file__).resolve().parents[2]
 NAMES = [service.name for service in topology.SERVICES]
-SECRET = re.compile(r"PASSWORD|TOKEN")
+SECRET = re.compile(r"PASSWORD|TOKEN|CREDENTIAL|SECRET")
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +25,34 @@ def compose():
     return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 
 
-def filled_in(environment: dict[str, object]) -> dict[str, str]:
+def filled_in(environment: dict[str, object], variables: dict[str, str] | None = None) -> dict[str, str]:
     """The environment with every variable as somebody would set it."""
+
+    def value_of(found: re.Match[str]) -> str:
+        return (variables or {}).get(found[1]) or found[3] or "x" * 40
+
     return {
-        name: re.sub(r"\$\{(\w+)(:-([^}]*))?(:\?[^}]*)?\}", lambda found: found[3] or "x" * 20, str(value))
-        for name, value in environment.items()
+        name: re.sub(r"\$\{(\w+)(:-([^}]*))?(:\?[^}]*)?\}", value_of, str(value)) for name, value in environment.items()
     }
+
+
+@pytest.fixture
+def mounted(compose, tmp_path):
+    """``mounted(step, environment)``: where the step's secrets are files of this machine, as `covey keys` makes them."""
+    keys.make_keys(tmp_path, keys.listeners())
+    keys.make_signing_key(tmp_path)
+    files = {
+        f"/run/secrets/{name}": tmp_path / Path(secret["file"]).name for name, secret in compose["secrets"].items()
+    }
+
+    def of(step: str, environment: dict[str, str]) -> dict[str, str]:
+        given = {f"/run/secrets/{name}" for name in compose["services"][step].get("secrets", ())}
+        return {
+            name: str(files[value]) if value in given and files[value].exists() else value
+            for name, value in environment.items()
+        }
+
+    return of
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,17 +71,52 @@ def test_every_service_has_its_database_its_migration_and_itself(compose, name):
 
 
 @pytest.mark.parametrize("step", [*NAMES, *(f"{name}-migrate" for name in NAMES)])
-def test_every_service_starts_with_the_settings_that_it_is_given(compose, monkeypatch, step):
-    environment = filled_in(compose["services"][step]["environment"])
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    service = importlib.import_module(f"covey_{step.removesuffix('-migrate')}.app").service
-    settings: ServiceSettings = service.settings()
+def test_every_service_starts_with_the_settings_that_it_is_given(compose, mounted, step):
+    environment = mounted(step, filled_in(compose["services"][step]["environment"]))
+    found = settings_in_a_process_of_its_own(step.removesuffix("-migrate"), environment)
 
-    kafka = {f"kafka_{name}" for name in type(settings.kafka).model_fields}
-    known = {*type(settings).model_fields, *kafka}
-    assert {name.removeprefix("COVEY_").lower() for name in environment} <= known
-    assert (settings.owner_database_url is not None) == step.endswith("-migrate")
+    assert {name.removeprefix("COVEY_").lower() for name in environment} <= set(found["known"])
+    assert found["owns"] == step.endswith("-migrate")
+
+
+def settings_in_a_process_of_its_own(service: str, environment: dict[str, str]) -> dict[str, Any]:
+    """As it runs: two services in one process would get in each other's way."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("COVEY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", SETTINGS, service], env=clean | environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+SETTINGS = """
+import importlib, json, sys
+
+settings = importlib.import_module(f"covey_{sys.argv[1]}.app").service.settings()
+kafka = [f"kafka_{name}" for name in type(settings.kafka).model_fields]
+known = [*type(settings).model_fields, *kafka]
+print(json.dumps({"known": known, "owns": settings.owner_database_url is not None}))
+"""
+
+
+def test_identity_knows_every_listener_by_the_credential_that_it_presents(compose):
+    variables = {f"COVEY_{name.upper()}_ACCESS_CREDENTIAL": f"credential-of-{name}" for name in topology.LISTENERS}
+    steps = compose["services"]
+    presented = {}
+    for name in topology.LISTENERS:
+        environment = filled_in(steps[name]["environment"], variables)
+        presented[name] = environment["COVEY_ACCESS_CREDENTIAL"]
+        assert environment["COVEY_ACCESS_URL"] == "http://identity:8000"
+    known = filled_in(steps["identity"]["environment"], variables)["COVEY_LISTENER_CREDENTIALS"]
+
+    assert json.loads(known) == presented
+    assert len(set(presented.values())) == len(topology.LISTENERS)
+
+
+def test_only_identity_can_sign_access_tokens(compose):
+    holders = {name for name, step in compose["services"].items() if "signing-keys" in step.get("secrets", ())}
+
+    assert holders == {"identity", "identity-migrate"}
 
 
 def test_no_secret_has_a_default_and_each_is_in_the_example(compose):

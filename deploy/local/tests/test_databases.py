@@ -1,5 +1,6 @@
 import asyncpg
 import pytest
+from covey_chassis.access.facts import TRANSACTION_S
 from covey_local.databases import Passwords, connected, create_databases, database_urls
 
 
@@ -66,6 +67,19 @@ async def test_each_role_has_its_time(membership, role, transaction, idle):
         )
 
     assert found == (transaction, idle)
+
+
+async def test_a_transaction_of_a_request_lasts_no_longer_than_access_counts_on(stack, membership):
+    """After a right was removed, identity waits so long for whoever acts by it and does not answer."""
+    async with connected(membership.request) as connection:
+        limit = await connection.fetchval(
+            "SELECT setting::int FROM pg_settings WHERE name = 'transaction_timeout' AND unit = 'ms'"
+        )
+    async with connected(stack.admin_url) as admin:
+        prepared = await admin.fetchval("SHOW max_prepared_transactions")
+
+    assert limit == TRANSACTION_S * 1000
+    assert prepared == "0", "a prepared transaction would keep its locks beyond any limit"
 
 
 async def test_making_a_database_again_changes_nothing_but_the_passwords(stack, membership):

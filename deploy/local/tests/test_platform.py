@@ -1,6 +1,7 @@
 """The `covey` command on the whole platform, as a person uses it."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from covey_local import processes, topology
 from covey_local.cli import SAMPLE_GROUPS, app
 from covey_local.home import Home
+from covey_local.sign_on import SignOn, as_staff
 
 from .conftest import CACHE, eventually, runs
 
@@ -88,6 +90,58 @@ def test_every_service_is_up_and_listed(platform, covey):
     status = covey("status")
     assert status.code == 0
     assert all(url in status.out for url in platform.run["services"].values())
+
+
+def test_the_staff_account_is_there_said_and_kept_for_its_owner(platform, covey):
+    account = platform.run["accounts"]["staff"]
+    said = f"Sign on as staff: user ID {account['user_id']}, password {account['password']}\n"
+
+    assert said in platform.said.read_text()
+    assert said in covey("status").out
+    for file in (platform.home.run_file, platform.home.folder / "secrets.json"):
+        assert file.stat().st_mode & 0o777 == 0o600
+    assert account["user_id"] in covey("staff", "list").out
+
+
+def test_whoever_is_not_signed_on_gets_nothing_and_staff_get_the_book(platform):
+    membership = platform.run["services"]["membership"]
+    nobody = httpx.get(f"{membership}/v1/groups")
+    staff = httpx.get(f"{membership}/v1/groups", auth=as_staff(platform.run))
+
+    assert nobody.status_code == 401
+    assert staff.json()["items"]
+
+
+def test_staff_come_and_go_and_are_gone_everywhere_at_once(platform, covey, monkeypatch):
+    # As against a platform of somebody else's: nothing but the two settings says where it is.
+    monkeypatch.setenv("COVEY_FOLDER", "/nowhere")
+    monkeypatch.setenv("COVEY_IDENTITY_URL", platform.run["services"]["identity"])
+    monkeypatch.setenv("COVEY_OPERATOR_TOKEN", platform.run["operator_token"])
+    person = ("--first-name", "Ada", "--last-name", "Oakes", "--email", "ada@carrier.example")
+    made = covey("staff", "create", *person, "--right", "operations")
+    user_id, password = re.findall(r"^(?:user ID|password) +(\S+)$", made.out, re.MULTILINE)
+    ada = SignOn(platform.run["services"]["identity"], {"user_id": user_id, "password": password})
+    groups = f"{platform.run['services']['membership']}/v1/groups"
+    before = httpx.get(groups, auth=ada)
+    again = covey("staff", "create", *person)
+    removed = covey("staff", "remove", user_id.upper())
+    after = httpx.get(groups, auth=ada)
+
+    assert (made.code, before.json()["items"] != []) == (0, True)
+    assert (again.code, user_id in again.out, "password  " in again.out) == (0, True, False)
+    assert removed.out == "Ada Oakes has no staff right any more, in any service.\n"
+    assert after.json()["items"] == []
+    assert user_id not in covey("staff", "list").out
+    assert covey("staff", "remove", user_id).err == f"Nobody of the staff is {user_id}.\n"
+
+
+def test_a_staff_right_that_does_not_exist_is_refused_in_one_sentence(platform, covey):
+    person = ("--first-name", "Ada", "--last-name", "Oakes", "--email", "ada@carrier.example")
+    refused = covey("staff", "create", *person, "--right", "everything")
+
+    assert refused.code == 1
+    assert refused.err.startswith("identity: /rights/0 ")
+    assert refused.err.count("\n") == 1
 
 
 def test_a_second_run_is_refused_in_one_sentence(platform, covey):

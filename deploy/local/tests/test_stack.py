@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import subprocess
+from dataclasses import asdict
 
 import pytest
 from covey_local import postgres, processes
@@ -107,6 +108,32 @@ async def test_secrets_are_made_once_and_for_their_owner_only(tmp_path):
 
     assert second.postgres == first.postgres
     assert second.databases["membership"] == first.databases["membership"]
+    assert second.access_credentials["membership"] == first.access_credentials["membership"]
+    assert second.access_credentials["renewals"] != first.access_credentials["membership"]
+    assert second.code_secret == first.code_secret
+    assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_secrets_of_a_stack_that_knew_no_access_are_completed(tmp_path):
+    home = Home(tmp_path)
+    before = json.loads(json.dumps(asdict(home.secrets(("membership",)))))
+    old = {name: before[name] for name in ("postgres", "operator_token", "databases")}
+    (tmp_path / "secrets.json").write_text(json.dumps(old))
+    now = asdict(home.secrets(("membership",)))
+
+    assert {name: now[name] for name in old} == old
+    assert len(now["access_credentials"]["membership"]) >= 16
+    assert len(now["code_secret"]) >= 32
+    assert asdict(Home(tmp_path).secrets(("membership",))) == now
+
+
+def test_an_account_is_kept_for_its_owner_only(tmp_path):
+    home = Home(tmp_path)
+    home.secrets(("membership",))
+    home.keep_account("staff", {"user_id": "d45634", "password": "shown once"})
+
+    assert home.secrets(()).accounts == {"staff": {"user_id": "d45634", "password": "shown once"}}
+    assert "membership" in home.secrets(()).databases
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 

@@ -59,7 +59,8 @@ async def test_what_an_import_causes_says_which_request_it_was(covey, send, row,
 async def test_a_row_says_all_that_a_group_has(covey, bring_in, row, as_csv):
     await bring_in(as_csv([row(7, billing_units="002=Yard|001=Head office")]))
 
-    (group,) = (await covey.api.get("/v1/groups", params={"group_number": "000007"})).json()["items"]
+    (listed,) = (await covey.api.get("/v1/groups", params={"group_number": "000007"})).json()["items"]
+    group = (await covey.api.get(f"/v1/groups/{listed['group_id']}")).json()
     del group["group_id"]
     assert group == {
         "group_number": "000007",

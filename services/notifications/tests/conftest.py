@@ -5,7 +5,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -16,9 +16,23 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from covey_chassis.ids import new_id
 from covey_chassis.parking import retry_one
 from covey_chassis.testing import Harness
+from covey_contracts import Event
+from covey_contracts.identity import (
+    AccessChanged,
+    AccessCodeIssued,
+    AccountRegistered,
+    AccountState,
+    CodeLetter,
+    GrantRole,
+    GrantStatus,
+    Letter,
+    MailRequested,
+    Person,
+)
 from covey_contracts.membership import Address, BrokerOfRecord, Contact, GroupContacts, GroupRegistered, GroupState
 from covey_contracts.renewals import RenewalAvailable, RenewalStatus
 from covey_notifications.app import service
+from covey_notifications.domain.notification import Kind
 from sqlalchemy import text
 
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # the tests' own mail server tells of everybody
@@ -135,6 +149,10 @@ def smtp_settings(server: MailServer) -> dict[str, object]:
 
 ANN = Contact(name="Ann Signer", email="ann@bakery.example")
 BOB = Contact(name="Bob Broker", email="bob@brokers.example")
+CODE = "7F3K-9QWD-2MXR-V0TA"
+TOKEN = "wq3Zr0-kT9_n4mVYb2xJtoken"
+PRIMARY = "pat@bakery.example"
+SECONDARY = "sam@bakery.example"
 
 
 @dataclass(frozen=True)
@@ -188,6 +206,126 @@ class Story:
             group = self.group(signer=Contact(name="Ann Signer", email=email))
             await self.covey.deliver(group)
             await self.covey.deliver(self.renewal(group))
+
+    def account(
+        self,
+        *,
+        account_id: UUID | None = None,
+        first_name: str = "Sam",
+        last_name: str = "Secondary",
+        address: str = SECONDARY,
+        language: str = "en",
+        user_id: str = "s00002",
+        kind: type[AccountState] = AccountRegistered,
+    ) -> AccountState:
+        """An account as identity tells of it."""
+        person = Person(first_name=first_name, last_name=last_name, address=address, language=language, user_id=user_id)
+        return kind(
+            account_id=account_id or new_id(),
+            market_region="California",
+            sealed=self.covey.context.keyring.seal(person),
+        )
+
+    def access(
+        self,
+        group: GroupState,
+        holder: UUID | None,
+        *,
+        status: GrantStatus = GrantStatus.ACTIVE,
+        grant_id: UUID | None = None,
+        given_by: UUID | None = None,
+        rights: tuple[str, ...] = ("members.view", "billing.view"),
+        billing_units: tuple[str, ...] | None = None,
+        role: GrantRole = GrantRole.SECONDARY,
+        firm_id: UUID | None = None,
+    ) -> AccessChanged:
+        """A grant as identity tells of it after a change."""
+        return AccessChanged(
+            grant_id=grant_id or new_id(),
+            group_id=group.group_id,
+            account_id=holder,
+            firm_id=firm_id,
+            role=role,
+            rights=rights,
+            billing_units=billing_units,
+            status=status,
+            given_by=given_by,
+        )
+
+    def code(
+        self,
+        group: GroupState,
+        *,
+        first_name: str = "Sam",
+        language: str = "en",
+        role: GrantRole = GrantRole.SECONDARY,
+        good_for: timedelta = timedelta(hours=168),
+    ) -> AccessCodeIssued:
+        """An access code that identity issued."""
+        letter = CodeLetter(
+            first_name=first_name, last_name="Secondary", address=SECONDARY, language=language, code=CODE
+        )
+        return AccessCodeIssued(
+            access_code_id=new_id(),
+            grant_id=new_id(),
+            group_id=group.group_id,
+            role=role,
+            expires_at=datetime.now(UTC) + good_for,
+            sealed=self.covey.context.keyring.seal(letter),
+        )
+
+    def requested(
+        self,
+        purpose: str,
+        *,
+        language: str = "en",
+        token: str | None = TOKEN,
+        user_id: str | None = "s00002",
+        good_for: timedelta | None = None,
+    ) -> MailRequested:
+        """Mail that identity asks for."""
+        letter = Letter(
+            first_name="Sam",
+            last_name="Secondary",
+            address=SECONDARY,
+            language=language,
+            token=token,
+            user_id=user_id,
+        )
+        return MailRequested(
+            mail_id=new_id(),
+            purpose=purpose,
+            expires_at=None if good_for is None else datetime.now(UTC) + good_for,
+            sealed=self.covey.context.keyring.seal(letter),
+        )
+
+    async def everything_before(
+        self, kind: Kind, *, language: str = "en", group: GroupState | None = None
+    ) -> tuple[Event, int]:
+        """All has happened up to the event that such a message is about; that event, and its sequence."""
+        group = group or self.group()
+        await self.covey.deliver(group)
+        if kind is Kind.RENEWAL_AVAILABLE:
+            return self.renewal(group), 1
+        if kind is Kind.ACCESS_CODE:
+            return self.code(group, language=language), 1
+        if kind in (Kind.VERIFY_ADDRESS, Kind.ALREADY_REGISTERED):
+            return self.requested(kind, language=language), 1
+        giver = self.account(first_name="Pat", address=PRIMARY, language=language, user_id="p00001")
+        holder = self.account(language=language)
+        grant_id = new_id()
+        invited = self.access(group, None, grant_id=grant_id, given_by=giver.account_id, status=GrantStatus.INVITED)
+        active = invited.model_copy(update={"account_id": holder.account_id, "status": GrantStatus.ACTIVE})
+        for event in (giver, holder, invited):
+            await self.covey.deliver(event)
+        if kind is Kind.USER_ADDED:
+            return active, 2
+        await self.covey.deliver(active, sequence=2)
+        await self.covey.work("mailer-1")
+        if kind is Kind.RIGHTS_CHANGED:
+            return active.model_copy(update={"rights": ("members.update",), "billing_units": ("001",)}), 3
+        assert kind is Kind.ACCESS_REMOVED
+        return active.model_copy(update={"status": GrantStatus.REMOVED}), 3
 
     async def notifications(self, **query: str) -> list[dict]:
         """What the service says about its notifications, newest first."""

@@ -250,7 +250,7 @@ async def test_a_defect_in_one_message_holds_up_no_other_and_quotes_nobody(covey
             covey.context.keyring,
             sender=parsed("no-reply@carrier.example"),
             new_first=False,
-            now=covey.context.clock.now,
+            clock=covey.context.clock,
         )
 
     assert found

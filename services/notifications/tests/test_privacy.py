@@ -1,3 +1,7 @@
+import pytest
+from covey_chassis.failpoints import Failpoint
+from covey_chassis.testing import armed
+from covey_notifications.domain.notification import Kind
 from sqlalchemy import text
 
 SECRETS = ("ann@bakery.example", "Ann Signer", "bob@brokers.example", "Bob Broker")
@@ -56,3 +60,63 @@ async def test_names_and_addresses_are_in_no_event_and_no_answer(covey, story, m
     told = repr([each.event for each in await covey.published()]) + repr(await story.notifications())
     for secret in SECRETS:
         assert secret not in told
+
+
+CODE = "7F3K-9QWD-2MXR-V0TA"
+TOKEN = "wq3Zr0-kT9_n4mVYb2xJtoken"
+OF_ACCESS = (
+    CODE,
+    CODE.replace("-", ""),
+    TOKEN,
+    "Sam",
+    "Secondary",
+    "Pat",
+    "sam@bakery",
+    "pat@bakery",
+    "s00002",
+    "p00001",
+)
+
+
+async def test_a_code_or_token_stands_nowhere_but_in_the_email(covey, story, mail, logged):
+    said_over_http = []
+
+    async def look():
+        said_over_http.append(repr(await story.notifications()))
+        return await everything_stored(covey)
+
+    for kind in Kind:
+        event, sequence = await story.everything_before(kind)
+        await covey.deliver(event, sequence=sequence)
+    parked = story.code(story.group())
+    await covey.deliver(parked)  # its group is not known yet
+    looks = [await look()]
+    mail.refuse["sam@bakery.example"] = f"450 4.2.1 <sam@bakery.example> Sam Secondary {CODE} {TOKEN}"
+    await covey.work("mailer-1")
+    looks.append(await look())
+    mail.refuse["sam@bakery.example"] = f"550 5.1.1 <sam@bakery.example> Sam Secondary {CODE} {TOKEN}"
+    await story.pauses_pass()
+    await covey.work("mailer-1")
+    looks.append(await look())
+    mail.refuse.clear()
+    for failed in await story.notifications(status="failed"):
+        answer = await covey.api.post(f"/v1/notifications/{failed['id']}/resend", headers={"Idempotency-Key": "1"})
+        said_over_http.append(answer.text)
+    with armed("mailer.after_taken:raise"), pytest.raises(Failpoint):
+        await covey.work("mailer-1")
+    await covey.work("mailer-1")
+    looks.append(await look())
+    published = repr([each.event for each in await covey.published()])
+
+    said = logged()
+    assert any(CODE in str(each.message.get_body()) for each in mail.inbox)
+    assert any(TOKEN in str(each.message.get_body()) for each in mail.inbox)
+    assert event.__class__.__name__ == "AccessChanged"
+    assert parked.sealed in looks[-1]["parked"]
+    for secret in OF_ACCESS:
+        for stored in looks:
+            assert [table for table, rows in stored.items() if secret in rows] == []
+        for told in (published, said, *said_over_http):
+            assert secret not in told
+    assert "mail.put_off" in said
+    assert "mail.failed" in said

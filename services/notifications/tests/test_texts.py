@@ -2,11 +2,18 @@ from datetime import UTC, date, datetime
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.policy import SMTP, default
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+from covey_chassis.access import Right
+from covey_notifications import texts
+from covey_notifications.domain.notification import Kind
 from covey_notifications.letter import compose
 from covey_notifications.mailbox import UnusableAddress, address, in_header, one_line, parsed
-from covey_notifications.texts import render
+from covey_notifications.texts import render, spoken
+from covey_notifications.texts.__main__ import NAMES, main, samples
+from covey_notifications.texts.words import DATES, in_fours, in_short, to_the_minute, written_out
 
 ABSURD = {
     "three hundred characters": "x" * 300,
@@ -178,3 +185,110 @@ def test_what_is_not_one_address_is_refused(email):
 )
 def test_addresses_are_sent_to_as_they_are_with_an_ascii_domain(email, sent_to):
     assert address("Ann", email).addr_spec == sent_to
+
+
+SAMPLES = dict(samples())
+
+
+def test_every_kind_has_its_three_texts_in_every_language_and_samples_are_written_of_them_all(tmp_path):
+    folder = Path(texts.__file__).parent
+    for language in DATES:
+        kinds = {each.name for each in (folder / language).iterdir() if each.is_dir()}
+        assert kinds == set(Kind)
+        for kind in kinds:
+            files = {each.name for each in (folder / language / kind).iterdir()}
+            assert files == {"subject.txt", "body.txt", "body.html"}
+            assert [name for name in SAMPLES if name.startswith(f"{language}-{kind}-")]
+
+    main(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2 * len(SAMPLES)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_text_is_whole_and_sound(name):
+    text = SAMPLES[name]
+    language, how = name.split("-")[0], name.rsplit("-", 1)[-1]
+    person, _ = NAMES[how]
+
+    assert text.language == language
+    assert f'<html lang="{language}"' in text.html
+    assert text.subject
+    assert "\n" not in text.subject
+    assert person in text.plain
+    assert "0190c4e2-7b1a-7c3d-9a51-2f6f0f1d0b7a" in text.plain
+    assert "0190c4e2-7b1a-7c3d-9a51-2f6f0f1d0b7a" in text.html
+    for part in (text.subject, text.plain, text.html):
+        assert "None" not in part
+        assert "{{" not in part
+        assert "{%" not in part
+    for trace in ("<img", "<script", "<link", "url(", "@import", "http:", "https:", "<b>"):
+        assert trace not in text.html
+    assert text.html.count("<p") == text.html.count("</p>")
+    assert text.html.count("<table") == text.html.count("</table>")
+    assert "\n\n\n" not in text.plain
+    assert not [line for line in text.plain.splitlines() if line != line.rstrip()]
+    if how == "usual":
+        assert max(map(len, text.plain.splitlines())) <= 100
+
+
+def test_the_languages_say_different_things():
+    for name, text in SAMPLES.items():
+        if name.startswith("en-"):
+            other = SAMPLES["es-" + name.removeprefix("en-")]
+            assert text.subject != other.subject
+            assert set(text.plain.splitlines()).isdisjoint(
+                line for line in other.plain.splitlines() if line and "EXMP" not in line and "token" not in line
+            )
+
+
+def test_the_renewal_reads_in_spanish():
+    text = SAMPLES["es-renewal-available-broker-usual"]
+
+    assert text.subject == "Renovación disponible: Oak Street Bakery, Inc."
+    assert "comienza el 1 de julio de 2027" in text.plain
+    assert "agente registrado" in text.plain
+
+
+def test_every_right_has_words_in_every_language():
+    assert in_short(["members.update", "billing.view"], "en") == "Members: view, update; Billing: view"
+    assert in_short(["members.update", "billing.view"], "es") == "Miembros: ver, modificar; Facturación: ver"
+    for language in DATES:
+        for right in Right:
+            assert in_short([right], language) != "–"
+
+
+def test_rights_that_are_not_known_are_passed_over():
+    assert in_short(["rockets.launch", "billing.view", "odd"], "en") == "Billing: view"
+    assert in_short(["rockets.launch"], "en") == "–"
+
+
+@pytest.mark.parametrize(
+    ("hour", "english", "spanish"),
+    [
+        (0, "July 1, 2027, 12:05 AM PDT", "1 de julio de 2027, 12:05 a. m. PDT"),
+        (11, "July 1, 2027, 11:05 AM PDT", "1 de julio de 2027, 11:05 a. m. PDT"),
+        (12, "July 1, 2027, 12:05 PM PDT", "1 de julio de 2027, 12:05 p. m. PDT"),
+        (23, "July 1, 2027, 11:05 PM PDT", "1 de julio de 2027, 11:05 p. m. PDT"),
+    ],
+)
+def test_a_time_is_written_out_with_its_zone(hour, english, spanish):
+    moment = datetime(2027, 7, 1, hour, 5, tzinfo=ZoneInfo("America/Los_Angeles"))
+
+    assert to_the_minute(moment, "en") == english
+    assert to_the_minute(moment, "es") == spanish
+
+
+def test_every_month_has_a_name():
+    for language in DATES:
+        assert len({written_out(date(2027, month, 1), language) for month in range(1, 13)}) == 12
+
+
+def test_a_code_is_read_in_fours_however_it_came():
+    assert in_fours("7F3K9QWD2MXRV0TA") == in_fours("7F3K-9QWD 2MXR-V0TA") == "7F3K-9QWD-2MXR-V0TA"
+
+
+@pytest.mark.parametrize(
+    ("reads", "texts_in"), [("en", "en"), ("es", "es"), ("es-MX", "es"), ("ES", "es"), ("tlh", "en"), ("", "en")]
+)
+def test_a_language_without_texts_is_english(reads, texts_in):
+    assert spoken(reads) == texts_in

@@ -1,15 +1,19 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
+from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
 from covey_chassis.testing import Harness, ServiceHarness
+from covey_contracts.identity import AppointmentChanged, FirmChanged, FirmRegistered
 from covey_contracts.membership import Address, BrokerOfRecord, GroupChanged, GroupRegistered
 from covey_renewals.app import service
 
 NAMES = UUID("0190f1c0-0000-7000-8000-000000000000")
 
 GroupEvent = Callable[..., GroupRegistered | GroupChanged]
+FirmEvent = Callable[..., FirmRegistered | FirmChanged]
+AppointmentEvent = Callable[..., AppointmentChanged]
 
 
 @pytest.fixture
@@ -20,7 +24,10 @@ async def covey(service_harness: ServiceHarness) -> AsyncIterator[Harness]:
 
 @pytest.fixture(scope="session")
 def group() -> GroupEvent:
-    """``group("Acme", date(2026, 9, 1))``: what membership says of it; its ID follows from its name."""
+    """``group("Acme", date(2026, 9, 1))``: what membership says of it; its ID follows from its name.
+
+    What it says of a broker is the carrier's file's word, of which the book takes no notice.
+    """
 
     def event(
         name: str,
@@ -28,8 +35,6 @@ def group() -> GroupEvent:
         *,
         kind: type[GroupRegistered | GroupChanged] = GroupRegistered,
         number: str | None = None,
-        firm: str | None = "F-1",
-        acquired: date = date(2020, 1, 1),
         street: str = "1 Main Street",
     ) -> GroupRegistered | GroupChanged:
         return kind(
@@ -43,8 +48,56 @@ def group() -> GroupEvent:
             effective_date=date(2020, 1, 1),
             renewal_date=renewal_date,
             plans=(),
-            broker=BrokerOfRecord(firm_number=firm, firm_name=f"Firm {firm}", acquired_date=acquired) if firm else None,
+            broker=BrokerOfRecord(firm_number="F-0", firm_name="Of the file", acquired_date=date(2019, 1, 1)),
             sealed="e30.a.b.c.d",
         )
 
     return event
+
+
+@pytest.fixture(scope="session")
+def firm() -> FirmEvent:
+    """``firm("F-1")``: what identity says of it; its ID follows from its number."""
+
+    def event(
+        number: str, *, kind: type[FirmRegistered | FirmChanged] = FirmRegistered, name: str | None = None
+    ) -> FirmRegistered | FirmChanged:
+        return kind(firm_id=uuid5(NAMES, number), firm_number=number, firm_name=name or f"Firm {number}")
+
+    return event
+
+
+@pytest.fixture(scope="session")
+def appointment() -> AppointmentEvent:
+    """``appointment("Acme", "F-1")``: the firm serves the group. A group's have IDs in the order of ``nth``."""
+
+    def event(
+        group_name: str,
+        firm_number: str,
+        *,
+        starts: date = date(2020, 1, 1),
+        ends: date | None = None,
+        acquired: date = date(2020, 1, 1),
+        nth: int = 0,
+    ) -> AppointmentChanged:
+        return AppointmentChanged(
+            appointment_id=UUID(int=(nth << 96) + uuid5(NAMES, group_name).int % (1 << 96)),
+            group_id=uuid5(NAMES, group_name),
+            firm_id=uuid5(NAMES, firm_number),
+            starts_on=starts,
+            ends_on=ends,
+            acquired_on=acquired,
+        )
+
+    return event
+
+
+@pytest.fixture
+def serve(covey: Harness, firm: FirmEvent, appointment: AppointmentEvent) -> Callable[..., Awaitable[None]]:
+    """``await serve("Acme", "F-1")``: it is told that the firm is there, and serves the group."""
+
+    async def tell(group_name: str, firm_number: str, **different: Any) -> None:
+        await covey.deliver(firm(firm_number))
+        await covey.deliver(appointment(group_name, firm_number, **different))
+
+    return tell

@@ -82,12 +82,12 @@ async def test_a_group_that_is_told_of_twice_or_again_in_another_event_has_one_r
 
 
 async def test_a_group_whose_change_arrives_first_is_in_the_book_as_it_was_last(covey, group):
-    await covey.deliver(group("Acme", date(2098, 10, 1), kind=GroupChanged, firm="F-2"), sequence=2)
-    await covey.deliver(group("Acme", date(2098, 9, 1), kind=GroupRegistered, firm="F-1"), sequence=1)
+    await covey.deliver(group("Acme", date(2098, 10, 1), kind=GroupChanged, number="G-2"), sequence=2)
+    await covey.deliver(group("Acme", date(2098, 9, 1), kind=GroupRegistered, number="G-1"), sequence=1)
 
     (entry,) = (await covey.api.get("/v1/book")).json()["items"]
 
-    assert entry["firm_number"] == "F-2"
+    assert entry["group_number"] == "G-2"
     assert entry["renewal"]["effective_date"].endswith("-10-01")
     assert len(await covey.published()) == 1
 
@@ -154,7 +154,7 @@ async def test_a_renewal_that_moves_out_of_its_window_and_back_is_available_once
 
 
 async def test_a_group_without_a_firm_is_in_the_book(covey, group):
-    await covey.deliver(group("Acme", date(2098, 9, 1), firm=None))
+    await covey.deliver(group("Acme", date(2098, 9, 1)))
 
     (entry,) = (await covey.api.get("/v1/book")).json()["items"]
 
@@ -164,7 +164,7 @@ async def test_a_group_without_a_firm_is_in_the_book(covey, group):
 async def test_many_groups_in_any_order_end_as_membership_has_them(covey, group):
     names = [f"Group {number}" for number in range(12)]
     history = [
-        (group(name, date(2098, 1, 1 + month), kind=kind, firm=f"F-{month}"), month)
+        (group(name, date(2098, 1, 1 + month), kind=kind, number=f"{name}, {month}"), month)
         for name in names
         for month, kind in ((1, GroupRegistered), (2, GroupChanged), (3, GroupChanged))
     ]
@@ -172,7 +172,9 @@ async def test_many_groups_in_any_order_end_as_membership_has_them(covey, group)
     await covey.deliver_shuffled(history, seed=7)
 
     book = (await covey.api.get("/v1/book")).json()["items"]
-    assert [(entry["legal_name"], entry["firm_number"]) for entry in book] == sorted((name, "F-3") for name in names)
+    assert [(entry["legal_name"], entry["group_number"]) for entry in book] == sorted(
+        (name, f"{name}, 3") for name in names
+    )
     assert {entry["renewal"]["effective_date"][5:] for entry in book} == {"01-04"}
     assert await covey.parked() == []
 

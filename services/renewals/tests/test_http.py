@@ -26,18 +26,23 @@ async def pages(covey, path, **params):
         after = {"after": page["next"]}
 
 
-async def a_book(covey, group, *facts):
-    """Groups by (name, renewal date, firm, acquired), swept."""
-    await covey.move_date(TODAY)
-    for name, renewal_date, *firm in facts:
-        await covey.deliver(group(name, renewal_date, **dict(zip(("firm", "acquired"), firm, strict=False))))
-    await covey.work("sweep")
+@pytest.fixture
+def a_book(covey, group, serve):
+    """``await a_book(("Acme", date(2100, 4, 1), "F-1", acquired), ...)``: groups, with a firm if one is named, swept."""
+
+    async def make(*facts):
+        await covey.move_date(TODAY)
+        for name, renewal_date, *firm in facts:
+            await covey.deliver(group(name, renewal_date))
+            if firm:
+                await serve(name, firm[0], **dict(zip(("acquired",), firm[1:], strict=False)))
+        await covey.work("sweep")
+
+    return make
 
 
-async def test_renewals_are_counted_by_month_and_year_as_far_as_one_looks_ahead(covey, group):
+async def test_renewals_are_counted_by_month_and_year_as_far_as_one_looks_ahead(covey, a_book):
     await a_book(
-        covey,
-        group,
         ("A", date(2100, 3, 15)),
         ("B", date(2100, 4, 1)),
         ("C", date(2100, 4, 30)),
@@ -63,19 +68,17 @@ async def test_renewals_are_counted_by_month_and_year_as_far_as_one_looks_ahead(
     }
 
 
-async def test_an_available_renewal_that_moved_far_away_is_still_listed(covey, group):
-    await a_book(covey, group, ("A", date(2100, 4, 1)))
+async def test_an_available_renewal_that_moved_far_away_is_still_listed(covey, a_book, group):
+    await a_book(("A", date(2100, 4, 1)))
     await covey.deliver(group("A", date(2101, 2, 1), kind=GroupChanged), sequence=2)
 
     assert (await get(covey, "/v1/renewals/months"))["months"] == [{"month": "2101-02", "renewals": 1, "available": 1}]
 
 
 @pytest.mark.parametrize(("days_ago", "listed"), [(0, False), (89, False), (90, False), (91, True)])
-async def test_a_group_that_is_new_to_its_firm_is_left_out_and_the_page_says_so(covey, group, days_ago, listed):
+async def test_a_group_that_is_new_to_its_firm_is_left_out_and_the_page_says_so(covey, a_book, days_ago, listed):
     acquired = TODAY - timedelta(days=days_ago)
-    await a_book(
-        covey, group, ("Old", date(2100, 4, 1), "F-1"), ("New", date(2100, 4, 2), "F-1", acquired), ("X", TODAY, "F-2")
-    )
+    await a_book(("Old", date(2100, 4, 1), "F-1"), ("New", date(2100, 4, 2), "F-1", acquired), ("X", TODAY, "F-2"))
 
     months = await get(covey, "/v1/renewals/months", firm_number="F-1")
     renewals = await get(covey, "/v1/renewals", firm_number="F-1", month="2100-04")
@@ -89,13 +92,13 @@ async def test_a_group_that_is_new_to_its_firm_is_left_out_and_the_page_says_so(
     assert [each["legal_name"] for each in book["items"]] == ["New", "Old"]
 
 
-async def test_the_carrier_sees_groups_that_are_new_to_their_firm(covey, group):
-    await a_book(covey, group, ("New", date(2100, 4, 2), "F-1", TODAY), ("None", date(2100, 4, 2), None))
+async def test_the_carrier_sees_groups_that_are_new_to_their_firm(covey, a_book):
+    await a_book(("New", date(2100, 4, 2), "F-1", TODAY), ("None", date(2100, 4, 2)))
 
     assert (await get(covey, "/v1/renewals/months"))["months"][0]["renewals"] == 2
 
 
-async def test_a_month_is_listed_as_it_is_counted(covey, group):
+async def test_a_month_is_listed_as_it_is_counted(covey, a_book):
     days = [
         date(2100, 3, 31),
         date(2100, 4, 1),
@@ -104,7 +107,7 @@ async def test_a_month_is_listed_as_it_is_counted(covey, group):
         date(2100, 5, 1),
         date(2100, 6, 20),
     ]
-    await a_book(covey, group, *((f"Group {number}", day) for number, day in enumerate(days)))
+    await a_book(*((f"Group {number}", day) for number, day in enumerate(days)))
 
     counted = {each["month"]: each["renewals"] for each in (await get(covey, "/v1/renewals/months"))["months"]}
     listed = {month: len((await get(covey, "/v1/renewals", month=month))["items"]) for month in counted}
@@ -112,8 +115,8 @@ async def test_a_month_is_listed_as_it_is_counted(covey, group):
     assert counted == listed == {"2100-03": 1, "2100-04": 3, "2100-05": 1, "2100-06": 1}
 
 
-async def test_what_has_passed_is_not_to_be_reviewed_and_the_next_one_is_the_current_one(covey, group):
-    await a_book(covey, group, ("A", date(2100, 4, 1)), ("B", date(2100, 5, 1)))
+async def test_what_has_passed_is_not_to_be_reviewed_and_the_next_one_is_the_current_one(covey, a_book):
+    await a_book(("A", date(2100, 4, 1)), ("B", date(2100, 5, 1)))
     await covey.move_date(date(2100, 4, 1))
     await covey.work("sweep")
 
@@ -126,9 +129,9 @@ async def test_what_has_passed_is_not_to_be_reviewed_and_the_next_one_is_the_cur
     assert [each["renewal"]["plan_year"] for each in book] == [2101, 2100]
 
 
-async def test_renewals_are_paged_without_gap_or_double_by_date(covey, group):
+async def test_renewals_are_paged_without_gap_or_double_by_date(covey, a_book):
     days = [date(2100, 4, 1 + number % 3) for number in range(11)]
-    await a_book(covey, group, *((f"Group {number}", day) for number, day in enumerate(days)))
+    await a_book(*((f"Group {number}", day) for number, day in enumerate(days)))
 
     items, sizes = await pages(covey, "/v1/renewals", month="2100-04", limit=4)
 
@@ -137,16 +140,16 @@ async def test_renewals_are_paged_without_gap_or_double_by_date(covey, group):
     assert len({each["renewal_id"] for each in items}) == 11
 
 
-async def test_renewals_are_filtered_by_status(covey, group):
-    await a_book(covey, group, ("A", date(2100, 4, 1)), ("B", date(2100, 6, 1)))
+async def test_renewals_are_filtered_by_status(covey, a_book):
+    await a_book(("A", date(2100, 4, 1)), ("B", date(2100, 6, 1)))
 
     for status, name in (("available", "A"), ("upcoming", "B")):
         (only,) = (await get(covey, "/v1/renewals", status=status))["items"]
         assert (only["status"], only["group"]["legal_name"]) == (status, name)
 
 
-async def test_a_renewal_is_read_with_its_version(covey, group):
-    await a_book(covey, group, ("Acme", date(2100, 4, 1)))
+async def test_a_renewal_is_read_with_its_version(covey, a_book):
+    await a_book(("Acme", date(2100, 4, 1), "F-1"))
     (listed,) = (await get(covey, "/v1/renewals"))["items"]
 
     response = await covey.api.get(f"/v1/renewals/{listed['renewal_id']}")
@@ -157,8 +160,8 @@ async def test_a_renewal_is_read_with_its_version(covey, group):
     assert listed["group"]["firm_name"] == "Firm F-1"
 
 
-async def test_a_groups_renewals_are_listed_latest_first(covey, group):
-    await a_book(covey, group, ("Acme", date(2100, 4, 1)))
+async def test_a_groups_renewals_are_listed_latest_first(covey, a_book, group):
+    await a_book(("Acme", date(2100, 4, 1)))
     for day in (date(2100, 4, 1), date(2101, 4, 1)):
         await covey.move_date(day)
         await covey.work("sweep")
@@ -209,10 +212,8 @@ async def test_the_last_month_that_there_is_can_be_asked_for(covey):
     assert await get(covey, "/v1/renewals", month="9999-12") == {"items": [], "next": None}
 
 
-async def test_the_book_lists_all_groups_by_name_wherever_in_the_cycle(covey, group):
-    await a_book(
-        covey, group, ("delta", date(2100, 4, 1)), ("Alpha", date(2100, 12, 1)), ("charlie", TODAY), ("Bravo", TODAY)
-    )
+async def test_the_book_lists_all_groups_by_name_wherever_in_the_cycle(covey, a_book):
+    await a_book(("delta", date(2100, 4, 1)), ("Alpha", date(2100, 12, 1)), ("charlie", TODAY), ("Bravo", TODAY))
 
     items, sizes = await pages(covey, "/v1/book", limit=3)
 
@@ -225,10 +226,14 @@ async def test_the_book_lists_all_groups_by_name_wherever_in_the_cycle(covey, gr
     ]
 
 
-async def test_the_book_is_searched_by_any_part_of_name_or_number(covey, group):
-    await covey.deliver(group("Blue Heron Bakery", TODAY, number="700123", firm="F-1"))
-    await covey.deliver(group("Red Heron Books", TODAY, number="700456", firm="F-2"))
-    await covey.deliver(group("100% Clean_Co", TODAY, number="900789", firm="F-2"))
+async def test_the_book_is_searched_by_any_part_of_name_or_number(covey, group, serve):
+    for name, number, firm_number in (
+        ("Blue Heron Bakery", "700123", "F-1"),
+        ("Red Heron Books", "700456", "F-2"),
+        ("100% Clean_Co", "900789", "F-2"),
+    ):
+        await covey.deliver(group(name, TODAY, number=number))
+        await serve(name, firm_number)
 
     async def found(q, **filters):
         return [each["group_number"] for each in (await get(covey, "/v1/book", q=q, **filters))["items"]]
@@ -242,8 +247,8 @@ async def test_the_book_is_searched_by_any_part_of_name_or_number(covey, group):
     assert await found("\\") == await found("nobody") == []
 
 
-async def test_the_book_is_filtered_by_the_current_renewals_status(covey, group):
-    await a_book(covey, group, ("A", date(2100, 4, 1)), ("B", date(2100, 12, 1)))
+async def test_the_book_is_filtered_by_the_current_renewals_status(covey, a_book):
+    await a_book(("A", date(2100, 4, 1)), ("B", date(2100, 12, 1)))
     await covey.move_date(date(2100, 4, 1))
     await covey.work("sweep")
 

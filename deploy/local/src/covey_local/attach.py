@@ -1,20 +1,23 @@
 """Finding the platform that a command is about: the stack that runs in a folder, or a Kafka given by settings."""
 
+import getpass
 import json
 import os
-from collections.abc import Iterator, Mapping
-from datetime import date
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 from urllib.parse import quote
 
 import httpx
+from covey_chassis.clock import Clock
 from covey_chassis.settings import KafkaSettings
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from covey_local.home import RunFile
 from covey_local.mail import Message
-from covey_local.refused import Refused
+from covey_local.refused import Refused, why
 
 
 def read_run_file(folder: Path) -> RunFile:
@@ -65,22 +68,74 @@ class Today(BaseModel):
     offset_days: int
 
 
+class StaffMember(BaseModel):
+    """A member of the carrier's staff."""
+
+    account_id: str
+    user_id: str
+    first_name: str
+    last_name: str
+    email: str = ""
+    rights: list[str]
+
+
+class NewStaffMember(BaseModel):
+    """Somebody who was made a member of the staff. The password is told once, and not to whom has an account."""
+
+    account_id: str
+    user_id: str
+    password: str | None = None
+
+
+class Listener(BaseModel):
+    """A service that listens to access: up to which revision nobody acts by older facts there."""
+
+    name: str
+    acked_rev: int
+    counts_from: datetime
+    retired_at: datetime | None
+
+    def has_reached(self, rev: int) -> bool:
+        """What a server says that has just taken another one's place does not count yet."""
+        return self.retired_at is not None or (self.acked_rev >= rev and self.counts_from <= Clock.now())
+
+
+class Listeners(BaseModel):
+    """Who listens, and the revision that they are to reach."""
+
+    rev: int
+    listeners: list[Listener]
+
+
+class StaffPage(BaseModel):
+    """A page of the carrier's staff."""
+
+    items: list[StaffMember]
+    next: str | None = None
+
+
 Answer = TypeVar("Answer")
+LOOK_S = 0.05
 
 
 class Operator:
     """A service's operator routes. Every method raises ``Refused`` when the service refuses or does not answer."""
 
-    def __init__(self, run: RunFile, service: str) -> None:
-        if service not in run["services"]:
-            raise Refused(f"There is no service {service}. There are: {', '.join(run['services'])}.")
+    def __init__(self, service: str, *, url: str, token: str) -> None:
         self.service = service
         self._client = httpx.Client(
-            base_url=run["services"][service],
-            headers={"Authorization": f"Bearer {run['operator_token']}"},
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}", "X-Operator": _whoever_this_is()},
             timeout=15,
             trust_env=False,
         )
+
+    @classmethod
+    def of(cls, run: RunFile, service: str) -> Self:
+        """Those of a service of the stack that runs."""
+        if service not in run["services"]:
+            raise Refused(f"There is no service {service}. There are: {', '.join(run['services'])}.")
+        return cls(service, url=run["services"][service], token=run["operator_token"])
 
     def dead_letters(self) -> Iterator[Letter]:
         """Everything that waits, the oldest first."""
@@ -110,6 +165,39 @@ class Operator:
         """Let the date run so many days ahead of the real one."""
         return self._ask(Today, "POST", "/internal/date", body={"offset_days": offset_days})
 
+    def make_staff(self, *, first_name: str, last_name: str, email: str, rights: Sequence[str]) -> NewStaffMember:
+        """Identity only: an account with these staff rights; whoever has one by that address has these rights then."""
+        body = {"first_name": first_name, "last_name": last_name, "email": email, "rights": list(rights)}
+        return self._ask(NewStaffMember, "POST", "/internal/staff", body=body)
+
+    def staff(self) -> Iterator[StaffMember]:
+        """Identity only: everybody who has a staff right."""
+        after: str | None = ""
+        while after is not None:
+            page = self._ask(StaffPage, "GET", "/internal/staff", query={"after": after} if after else {})
+            yield from page.items
+            after = page.next
+
+    def remove_staff(self, account_id: str) -> None:
+        """Identity only: take all staff rights from somebody."""
+        self._send("DELETE", f"/internal/staff/{quote(account_id, safe='')}")
+
+    def wait_until_everywhere(self) -> None:
+        """Identity only: wait until what it has just committed is true in every service.
+
+        Either each has said so, or has been silent for longer than it could go by what was before.
+        """
+        from covey_chassis.access.facts import SILENT_S  # noqa: PLC0415 - the routes' libraries come with it
+
+        deadline = time.monotonic() + SILENT_S
+        rev: int | None = None
+        while time.monotonic() < deadline:
+            found = self._ask(Listeners, "GET", "/internal/access/listeners")
+            rev = found.rev if rev is None else rev
+            if all(each.has_reached(rev) for each in found.listeners):
+                return
+            time.sleep(LOOK_S)
+
     def _ask(
         self,
         kind: type[Answer],
@@ -117,15 +205,38 @@ class Operator:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, str | int] | None = None,
+        body: Mapping[str, object] | None = None,
     ) -> Answer:
+        return TypeAdapter(kind).validate_json(self._send(method, path, query=query, body=body).content)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> httpx.Response:
         try:
             answer = self._client.request(method, path, params=query, json=body)
         except httpx.HTTPError as error:
             raise Refused(f"{self.service} does not answer: {error}") from error
         if answer.is_error:
-            raise Refused(f"{self.service}: {_why(answer)}")
-        return TypeAdapter(kind).validate_json(answer.content)
+            raise Refused(f"{self.service}: {why(answer)}")
+        return answer
+
+
+def identitys_operator(folder: Path) -> Operator:
+    """Identity at ``COVEY_IDENTITY_URL`` with ``COVEY_OPERATOR_TOKEN`` where they are set, else the running stack's.
+
+    Raises ``Refused`` when only one of them is set, or no stack is up.
+    """
+    url, token = os.environ.get("COVEY_IDENTITY_URL"), os.environ.get("COVEY_OPERATOR_TOKEN")
+    if url and token:
+        return Operator("identity", url=url, token=token)
+    if url:
+        raise Refused("COVEY_IDENTITY_URL needs COVEY_OPERATOR_TOKEN.")
+    return Operator.of(read_run_file(folder), "identity")
 
 
 def move_dates(run: RunFile, offset_days: int) -> dict[str, Today]:
@@ -133,7 +244,7 @@ def move_dates(run: RunFile, offset_days: int) -> dict[str, Today]:
 
     Raises ``Refused``, before anything moves, when a service is further ahead already: a date never goes back.
     """
-    operators = [Operator(run, name) for name in run["services"]]
+    operators = [Operator.of(run, name) for name in run["services"]]
     ahead = {operator.service: operator.today().offset_days for operator in operators}
     if too_far := [f"{name} ({days} days)" for name, days in ahead.items() if days > offset_days]:
         raise Refused(
@@ -157,9 +268,8 @@ def _path(letter: str) -> str:
     return f"/internal/dead-letters/{quote(letter, safe='')}"
 
 
-def _why(answer: httpx.Response) -> str:
+def _whoever_this_is() -> str:
     try:
-        problem = answer.json()
-        return f"{problem.get('detail') or problem['title']} ({answer.status_code} {problem.get('code', '')})"
-    except (ValueError, KeyError, AttributeError):
-        return f"{answer.status_code} {answer.reason_phrase}"
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "operator"

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from covey_local.demo.book import as_csv, make_book
 from covey_local.home import RunFile
-from covey_local.refused import Refused
+from covey_local.refused import Refused, why
+from covey_local.sign_on import as_staff
 
 POLL_S = 0.1
 
@@ -36,7 +37,7 @@ def sample_book(groups: int, today: date) -> bytes:
 
 def has_groups(run_file: RunFile) -> bool:
     """Whether membership knows any group."""
-    with httpx.Client(base_url=run_file["services"]["membership"], timeout=60, trust_env=False) as http:
+    with _membership(run_file) as http:
         return bool(http.get("/v1/groups", params={"limit": 1}).raise_for_status().json()["items"])
 
 
@@ -44,16 +45,14 @@ class BookImport:
     """One import at membership."""
 
     def __init__(self, run_file: RunFile, content: bytes) -> None:
-        self._http = httpx.Client(base_url=run_file["services"]["membership"], timeout=60, trust_env=False)
+        self._http = _membership(run_file)
         answer = self._http.post(
             "/v1/imports",
             content=content,
             headers={"Content-Type": "text/csv", "Idempotency-Key": str(uuid4())},
         )
         if not answer.is_success:
-            problem = answer.json()
-            details = "; ".join(error["detail"] for error in problem.get("errors", []))
-            raise Refused(f"{problem['title']} {details}".strip())
+            raise Refused(why(answer))
         self._path = answer.headers["Location"]
 
     def reports(self) -> Iterator[Report]:
@@ -71,3 +70,9 @@ class BookImport:
             answer.raise_for_status()
             for piece in answer.iter_bytes():
                 out.write(piece)
+
+
+def _membership(run_file: RunFile) -> httpx.Client:
+    """Membership, for the stack's staff."""
+    url = run_file["services"]["membership"]
+    return httpx.Client(base_url=url, auth=as_staff(run_file), timeout=60, trust_env=False)

@@ -15,10 +15,19 @@ import httpx
 import typer
 from covey_chassis.clock import Clock
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from covey_local.attach import Operator, Today, kafka_settings, move_dates, read_mail, read_run_file
+from covey_local.attach import (
+    Operator,
+    Today,
+    identitys_operator,
+    kafka_settings,
+    move_dates,
+    read_mail,
+    read_run_file,
+)
 from covey_local.book_import import BookImport, has_groups, sample_book
 from covey_local.console import ConsoleProgress, console
 from covey_local.databases import DatabaseUrls, create_databases
@@ -51,6 +60,9 @@ dead_letters = typer.Typer(help="What waits for an operator.", no_args_is_help=T
 days = typer.Typer(help="The date that all services go by.", no_args_is_help=True)
 mail = typer.Typer(help="What the mail catcher has caught.", no_args_is_help=True)
 databases = typer.Typer(help="Databases and their roles.", no_args_is_help=True)
+staff = typer.Typer(
+    help="The carrier's staff, here or at COVEY_IDENTITY_URL with COVEY_OPERATOR_TOKEN.", no_args_is_help=True
+)
 for group, name in (
     (topics, "topics"),
     (events, "events"),
@@ -58,6 +70,7 @@ for group, name in (
     (days, "date"),
     (mail, "mail"),
     (databases, "databases"),
+    (staff, "staff"),
 ):
     app.add_typer(group, name=name)
 
@@ -171,6 +184,8 @@ def _print_addresses(run_file: RunFile) -> None:
     for name, url in run_file["databases"].items():
         table.add_row(f"database {name}", httpx.URL(url).netloc.decode().rpartition("@")[2], str(postgres), "")
     out.print(table)
+    for name, account in run_file["accounts"].items():
+        out.print(f"Sign on as {name}: user ID {account['user_id']}, password {account['password']}", markup=False)
 
 
 def _ready(url: str) -> str:
@@ -301,7 +316,7 @@ def dead_letters_list(
     run_file = read_run_file(folder)
     table = Table("service", "id", "kind", "state", "consumer", "tries", "records", "error", box=None, pad_edge=False)
     for name in [service] if service else run_file["services"]:
-        for letter in list(Operator(run_file, name).dead_letters()):
+        for letter in list(Operator.of(run_file, name).dead_letters()):
             row = (letter.id, letter.kind, letter.state, letter.consumer, letter.attempts, letter.records, letter.error)
             table.add_row(name, *("-" if value is None else str(value) for value in row))
     out.print(table if table.row_count else "Nothing waits.")
@@ -326,7 +341,7 @@ def dead_letters_discard(letter: str, service: ServiceName, reason: Reason, fold
 
 
 def _operator(folder: Path, service: str) -> Operator:
-    return Operator(read_run_file(folder), service)
+    return Operator.of(read_run_file(folder), service)
 
 
 # --- the date ---
@@ -336,7 +351,7 @@ def _operator(folder: Path, service: str) -> Operator:
 def date_show(folder: Folder = HERE) -> None:
     """What day it is for each service."""
     run_file = read_run_file(folder)
-    _print_days({name: Operator(run_file, name).today() for name in run_file["services"]})
+    _print_days({name: Operator.of(run_file, name).today() for name in run_file["services"]})
 
 
 @days.command("set")
@@ -345,7 +360,7 @@ def date_set(
 ) -> None:
     """Let it be this day for all services, from now on. Never back."""
     run_file = read_run_file(folder)
-    one = Operator(run_file, next(iter(run_file["services"]))).today()
+    one = Operator.of(run_file, next(iter(run_file["services"]))).today()
     real = one.today - timedelta(days=one.offset_days)
     _print_days(move_dates(run_file, (day.date() - real).days))
 
@@ -354,7 +369,7 @@ def date_set(
 def date_advance(number: Annotated[int, typer.Argument(min=0, help="So many days.")], folder: Folder = HERE) -> None:
     """Let it be so many days later for all services."""
     run_file = read_run_file(folder)
-    furthest = max(Operator(run_file, name).today().offset_days for name in run_file["services"])
+    furthest = max(Operator.of(run_file, name).today().offset_days for name in run_file["services"])
     _print_days(move_dates(run_file, furthest + number))
 
 
@@ -388,6 +403,61 @@ def mail_show(index: int, folder: Folder = HERE) -> None:
     out.print(f"\n{found[0]['text'] or found[0]['html'] or ''}", markup=False)
 
 
+# --- the carrier's staff ---
+
+
+@staff.command("create")
+def staff_create(
+    first_name: Annotated[str, typer.Option()],
+    last_name: Annotated[str, typer.Option()],
+    email: Annotated[str, typer.Option()],
+    right: Annotated[
+        list[str] | None, typer.Option(help="A staff right, such as access.approve; again for more. All, if none.")
+    ] = None,
+    folder: Folder = HERE,
+) -> None:
+    """Make somebody a member of the staff. Whoever is one has these rights from now on, and keeps their password."""
+    from covey_chassis.access import StaffRight
+
+    identity = identitys_operator(folder)
+    made = identity.make_staff(
+        first_name=first_name, last_name=last_name, email=email, rights=right or list(StaffRight)
+    )
+    out.print(f"user ID   {made.user_id}", markup=False)
+    if made.password is None:
+        out.print("There was an account already: it has these rights now, and its password is as it was.")
+    else:
+        out.print(f"password  {made.password}", markup=False)
+        out.print("It is not shown again.")
+    identity.wait_until_everywhere()
+
+
+@staff.command("list")
+def staff_list(folder: Folder = HERE) -> None:
+    """Everybody who has a staff right."""
+    table = Table("account", "user ID", "name", "email", "rights", box=None, pad_edge=False)
+    for member in identitys_operator(folder).staff():
+        name = f"{member.first_name} {member.last_name}"
+        table.add_row(member.account_id, member.user_id, escape(name), escape(member.email), ", ".join(member.rights))
+    out.print(table if table.row_count else "Nobody.")
+
+
+@staff.command("remove")
+def staff_remove(
+    who: Annotated[str, typer.Argument(metavar="EMAIL_OR_ID", help="Email address, user ID or account ID.")],
+    folder: Folder = HERE,
+) -> None:
+    """Take all staff rights from somebody. The account stays."""
+    identity = identitys_operator(folder)
+    found = [each for each in identity.staff() if who.lower() in (each.email.lower(), each.user_id, each.account_id)]
+    if not found:
+        raise Refused(f"Nobody of the staff is {who}.")
+    for member in found:
+        identity.remove_staff(member.account_id)
+        identity.wait_until_everywhere()
+        out.print(f"{member.first_name} {member.last_name} has no staff right any more, in any service.", markup=False)
+
+
 # --- what deployments call ---
 
 
@@ -408,11 +478,13 @@ def databases_create(
 def make_keys(
     folder: Annotated[Path, typer.Argument(help="Where the key files are, or shall be.")],
 ) -> None:
-    """Make the sealing keys that are missing: one pair for each listener of personal data."""
+    """Make the keys that are missing: a pair for each listener of personal data, and one to sign access tokens with."""
     from covey_local import keys
 
     keys.make_keys(folder, keys.listeners())
+    keys.make_signing_key(folder)
     out.print(f"{keys.public_file(folder)} and a private file for {', '.join(keys.listeners())} are there.")
+    out.print(f"{keys.signing_file(folder)} and {keys.token_file(folder)} are there.")
 
 
 if __name__ == "__main__":

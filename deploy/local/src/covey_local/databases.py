@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import asyncpg
 
-TRANSACTION_TIMEOUT = {"request": "5s", "worker": "30s"}
+WORKER_TRANSACTION_S = 30
 IDLE_TIMEOUT = "15s"
 
 
@@ -70,6 +70,8 @@ async def create_databases(admin_url: str, urls: DatabaseUrls, *, template: str 
     ``template`` is a database of the same service to copy, tables and rows; nobody may be connected to it.
     Roles belong to the server: their passwords and time-outs hold in each of the service's databases.
     """
+    from covey_chassis.access.facts import TRANSACTION_S  # noqa: PLC0415 - the routes' libraries come with it
+
     owner, request, worker = (_sign_on(url) for url in (urls.owner, urls.request, urls.worker))
     async with connected(admin_url) as admin:
         # Two tests, or a test and its neighbour, may create databases of one service at the same time.
@@ -80,8 +82,8 @@ async def create_databases(admin_url: str, urls: DatabaseUrls, *, template: str 
             await admin.execute(
                 f"ALTER ROLE {role.identifier} SET idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}'"
             )
-        for role, kind in ((request, "request"), (worker, "worker")):
-            await admin.execute(f"ALTER ROLE {role.identifier} SET transaction_timeout = '{TRANSACTION_TIMEOUT[kind]}'")
+        for role, seconds in ((request, TRANSACTION_S), (worker, WORKER_TRANSACTION_S)):
+            await admin.execute(f"ALTER ROLE {role.identifier} SET transaction_timeout = '{seconds * 1000:.0f}ms'")
         database = _identifier(urls.database)
         if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", urls.database):
             source = f" TEMPLATE {_identifier(template)}" if template else ""

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TypedDict
 
@@ -31,6 +31,13 @@ class AlreadyRunning(Refused):
         self.pid = pid
 
 
+class UserAccount(TypedDict):
+    """By what somebody signs on."""
+
+    user_id: str
+    password: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
     """Passwords and tokens of a stack, made once and kept."""
@@ -38,6 +45,11 @@ class Secrets:
     postgres: str
     operator_token: str
     databases: dict[str, Passwords]
+    access_credentials: dict[str, str]
+    """By which the owner of access knows each service."""
+    code_secret: str
+    accounts: dict[str, UserAccount]
+    """Made by the platform when it was up for the first time."""
 
 
 class RunFile(TypedDict):
@@ -50,13 +62,16 @@ class RunFile(TypedDict):
     smtp: str
     pids: dict[str, int]
     operator_token: str
-    accounts: dict[str, str]
+    accounts: dict[str, UserAccount]
 
 
 class _Kept(TypedDict, total=False):
     postgres: str
     operator_token: str
     databases: dict[str, dict[str, str]]
+    access_credentials: dict[str, str]
+    code_secret: str
+    accounts: dict[str, UserAccount]
 
 
 class Home:
@@ -68,6 +83,7 @@ class Home:
         self.run_file = self.folder / "run.json"
         self.ports_file = self.folder / "ports.json"
         self.register = self.folder / "processes.json"
+        self._secrets_file = self.folder / "secrets.json"
         self.running = Running(self.register)
         self._lock: IO[str] | None = None
 
@@ -136,18 +152,29 @@ class Home:
 
     def secrets(self, services: tuple[str, ...]) -> Secrets:
         """The kept secrets; those that are missing are made."""
-        path = self.folder / "secrets.json"
         kept: _Kept = {}
         with suppress(FileNotFoundError):
-            kept = json.loads(path.read_text())
+            kept = json.loads(self._secrets_file.read_text())
         databases = {service: Passwords(**passwords) for service, passwords in kept.get("databases", {}).items()}
         known = Secrets(
             postgres=kept.get("postgres") or secrets.token_hex(16),
             operator_token=kept.get("operator_token") or secrets.token_urlsafe(24),
             databases={service: Passwords.generate() for service in services} | databases,
+            access_credentials={service: secrets.token_urlsafe(24) for service in services}
+            | kept.get("access_credentials", {}),
+            code_secret=kept.get("code_secret") or secrets.token_urlsafe(32),
+            accounts=kept.get("accounts", {}),
         )
-        write_private(path, json.dumps(asdict(known), indent=1))
+        self._keep(known)
         return known
+
+    def keep_account(self, name: str, account: UserAccount) -> None:
+        """Keep by what an account signs on: its password is told only once."""
+        known = self.secrets(())
+        self._keep(replace(known, accounts=known.accounts | {name: account}))
+
+    def _keep(self, known: Secrets) -> None:
+        write_private(self._secrets_file, json.dumps(asdict(known), indent=1))
 
 
 def _pid(lock: IO[str]) -> int:

@@ -1,15 +1,17 @@
-"""The sealing keys of a local stack: one X25519 pair for each listener of sealed personal data."""
+"""A platform's keys: an X25519 pair for each listener of sealed personal data, and what access tokens are signed with."""
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from covey_contracts import SealedBody
-from joserfc.jwk import OKPKey
+from joserfc.jwk import KeySet, OKPKey
 
 from covey_local.processes import write_private
 
 Jwk = Mapping[str, object]
+SIGNING = "signing"
+"""No listener has this name: its file lies beside theirs and is no sealing key."""
 
 
 def listeners() -> tuple[str, ...]:
@@ -25,16 +27,36 @@ def make_keys(folder: Path, names: Iterable[str]) -> None:
                 "X25519", {"kid": f"{name}-1", "use": "enc", "alg": "ECDH-ES+A256KW"}, private=True
             )
             write_private(private_file(folder, name), _set([key.as_dict(private=True)]))
-    own = [_public(key) for path in sorted(folder.glob("*.private.jwks.json")) for key in _keys(path)]
+    sealing = sorted(set(folder.glob("*.private.jwks.json")) - {signing_file(folder)})
+    own = [_public(key) for path in sealing for key in _keys(path)]
     known = {key["kid"]: key for key in [*own, *_keys(public_file(folder))]}
-    text = _set(known.values())
-    if not public_file(folder).exists() or public_file(folder).read_text() != text:
-        folder.mkdir(parents=True, exist_ok=True)
-        public_file(folder).write_text(text)
+    _publish(public_file(folder), _set(known.values()))
+
+
+def make_signing_key(folder: Path) -> None:
+    """The key that access tokens are signed with, if there is none, and its public half for whoever verifies them.
+
+    To have another one, add it to the private file as the last: tokens that are out are still good then.
+    """
+    if not signing_file(folder).exists():
+        key = OKPKey.generate_key("Ed25519", {"kid": "tokens-1", "use": "sig"}, private=True)
+        write_private(signing_file(folder), _set([key.as_dict(private=True)]))
+    signing = KeySet.import_key_set(json.loads(signing_file(folder).read_text()))
+    _publish(token_file(folder), _set(key.as_dict(private=False) for key in signing.keys))
+
+
+def signing_file(folder: Path) -> Path:
+    """What access tokens are signed with, which only its owner may read."""
+    return private_file(folder, SIGNING)
+
+
+def token_file(folder: Path) -> Path:
+    """What access tokens are verified with."""
+    return folder / "tokens.jwks.json"
 
 
 def public_file(folder: Path) -> Path:
-    """Everyone's public keys."""
+    """Everyone's public sealing keys."""
     return folder / "public.jwks.json"
 
 
@@ -49,6 +71,12 @@ def _below(kind: type[SealedBody]) -> set[type[SealedBody]]:
 
 def _public(key: Jwk) -> Jwk:
     return {name: value for name, value in key.items() if name != "d"}
+
+
+def _publish(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
 def _keys(path: Path) -> list[Jwk]:

@@ -11,7 +11,7 @@ from typing import Self
 
 from covey_chassis.migrate import migrate
 
-from covey_local import keys, ports, topology
+from covey_local import accounts, keys, ports, topology
 from covey_local.home import RunFile
 from covey_local.infrastructure import KEPT_WHEN_FRESH, Infrastructure
 from covey_local.processes import Command, write_private
@@ -74,6 +74,7 @@ class Stack:
                 step.where = mail.url
             parts = [part for service in self._services for part in self._processes(service)]
             await asyncio.gather(*map(self._start_service, parts))
+            await self._make_accounts()
             self._write_run_file()
             for part, process in self.home.running.entries():
                 self._supervisor.watch(part, process)
@@ -103,7 +104,7 @@ class Stack:
             "smtp": f"127.0.0.1:{self._ports['smtp']}",
             "pids": self.home.running.pids(),
             "operator_token": self.home.secrets(()).operator_token,
-            "accounts": {},
+            "accounts": self.home.secrets(()).accounts,
         }
 
     @property
@@ -128,6 +129,7 @@ class Stack:
         if applied.unknown:
             self.progress.say(f"No contract knows these topics on the broker: {', '.join(applied.unknown)}.")
         keys.make_keys(self._keys, keys.listeners())
+        keys.make_signing_key(self._keys)
         with self.progress.step("Databases") as step:
             for done, service in enumerate(self._services, start=1):
                 urls = await self.infrastructure.create_database(service.name)
@@ -139,6 +141,14 @@ class Stack:
         with self.progress.step(part.name) as step:
             await self.home.running.start(part)
             step.where = part.url
+
+    async def _make_accounts(self) -> None:
+        """A member of the carrier's staff, once: somebody has to be there who may do the rest."""
+        if self._access_url is None:
+            return
+        with self.progress.step("Accounts") as step:
+            await asyncio.to_thread(accounts.make_staff, self.home, self.run)
+            step.where = ", ".join(f"{name} {account['user_id']}" for name, account in self.run["accounts"].items())
 
     def _mail(self) -> HttpProcess:
         arguments = {"--smtp-port": self._ports["smtp"], "--http-port": self._ports["mail"]}
@@ -185,6 +195,7 @@ class Stack:
                 "COVEY_SMTP_TLS": "none",
                 "COVEY_MAIL_FROM": MAIL_FROM,
             }
+        settings |= self._access_settings(service)
         return ServiceProcess(
             name=name,
             command=Command(
@@ -195,6 +206,28 @@ class Stack:
             ),
             url=self._url(name),
         )
+
+    def _access_settings(self, service: Service) -> dict[str, str]:
+        secrets = self.home.secrets(topology.LISTENERS)
+        if service.owns_access:
+            credentials = {name: secrets.access_credentials[name] for name in topology.LISTENERS}
+            return {
+                "COVEY_SIGNING_KEYS": str(keys.signing_file(self._keys)),
+                "COVEY_TOKEN_KEYS": str(keys.token_file(self._keys)),
+                "COVEY_LISTENER_CREDENTIALS": json.dumps(credentials),
+                "COVEY_CODE_SECRET": secrets.code_secret,
+            }
+        if self._access_url is None:
+            return {}
+        return {
+            "COVEY_ACCESS_URL": self._access_url,
+            "COVEY_ACCESS_CREDENTIAL": secrets.access_credentials[service.name],
+        }
+
+    @property
+    def _access_url(self) -> str | None:
+        """None where the owner of access is not among the services: then nobody's rights can be verified."""
+        return next((self._url(service.name) for service in self._services if service.owns_access), None)
 
     @property
     def _keys(self) -> Path:

@@ -14,6 +14,8 @@ class Service:
     name: str
     port: int
     sends_mail: bool = False
+    owns_access: bool = False
+    """It has the accounts and the facts of access, and signs access tokens. All others listen to it."""
 
     @property
     def package(self) -> str:
@@ -27,10 +29,14 @@ SMTP = 20025
 MAIL = 20080
 
 SERVICES = (
+    Service(name="identity", port=20100, owns_access=True),
     Service(name="membership", port=20101),
     Service(name="renewals", port=20102),
     Service(name="notifications", port=20103, sends_mail=True),
 )
+
+LISTENERS = tuple(service.name for service in SERVICES if not service.owns_access)
+"""Who has to hear of every change of access before it is said to be done."""
 
 RELAY_PORT_DISTANCE = 100
 """With relays in processes of their own, a service's relay listens (for its probes) this far above the service."""

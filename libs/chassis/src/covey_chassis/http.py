@@ -60,29 +60,9 @@ class TransactionRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        is_form = self.body_field is not None and isinstance(self.body_field.field_info, params.Form)
-        chosen = self.response_class
-        media_type = (chosen.value if isinstance(chosen, DefaultPlaceholder) else chosen).media_type
-        guard = type(self).guard
-        requirement = requirement_of(self)
-
-        async def let_in(request: Request) -> Request:
-            if guard is not None:
-                await guard(request)
-            if requirement is not None:
-                await authenticate(request, requirement)
-            check_address(request)
-            if media_type:
-                check_accept(request, media_type)
-            request = ReadRequest(request.scope, request.receive)
-            if self.body_field is not None:
-                check_content_type(request, form=is_form)
-                if not is_form and await request.body():
-                    await request.json()
-            return request
 
         async def in_one_transaction(request: Request) -> Response:
-            request = await let_in(request)
+            request = await self._let_in(request)
             async with AsyncExitStack() as stack:
                 work = Work(getattr(context_of(request), self.role), stack)
                 request.scope[WORK] = work
@@ -97,6 +77,25 @@ class TransactionRoute(APIRoute):
             return response
 
         return in_one_transaction
+
+    async def _let_in(self, request: Request) -> Request:
+        """The request, readable and of a media type that the route takes; whoever may not come in is refused first."""
+        if (guard := type(self).guard) is not None:
+            await guard(request)
+        if (requirement := requirement_of(self)) is not None:
+            await authenticate(request, requirement)
+        check_address(request)
+        chosen = self.response_class
+        media_type = (chosen.value if isinstance(chosen, DefaultPlaceholder) else chosen).media_type
+        if media_type:
+            check_accept(request, media_type)
+        request = ReadRequest(request.scope, request.receive)
+        if self.body_field is not None:
+            is_form = isinstance(self.body_field.field_info, params.Form)
+            check_content_type(request, form=is_form)
+            if not is_form and await request.body():
+                await request.json()
+        return request
 
 
 async def _finish(request: Request, work: Work, response: Response) -> None:

@@ -73,8 +73,11 @@ def emit(session: AsyncSession, aggregate: Aggregate, event: Event) -> None:
     session.info[EMITTED] = True
 
 
-async def emit_rows(session: AsyncSession, events: Iterable[tuple[Event, int]]) -> None:
-    """Publish for many aggregates whose rows a set-based statement has changed: pairs of event and drawn sequence."""
+async def emit_rows(session: AsyncSession, events: Iterable[tuple[Event, int | None]]) -> None:
+    """Publish for many aggregates whose rows a set-based statement has changed: pairs of event and drawn sequence.
+
+    The sequence is None for events whose topic has none.
+    """
     rows = [_columns(event, sequence) for event, sequence in events]
     if rows:
         await session.execute(OUTBOX.insert(), rows)  # the table, not the class: no ORM bookkeeping for each row

@@ -96,7 +96,8 @@ class Running:
                 with contextlib.suppress(asyncio.CancelledError):
                     await starting
                 await self._stop_broker(broker)
-            loops = [task for name, task in tasks.items() if name not in ("relay", "notifier", "access")]
+            endless = {"relay", "notifier", "access", *(each.name for each in self.service.companions)}
+            loops = [task for name, task in tasks.items() if name not in endless]
             if loops:
                 await asyncio.wait(loops, timeout=STOP_S)
             for task in tasks.values():
@@ -114,6 +115,9 @@ class Running:
             yield "relay", self.relay.run()
         if self.applier:
             yield "access", self.applier.run()
+        if Role.HTTP in self.settings.roles:
+            for companion in self.service.companions:
+                yield companion.name, companion.run(self.context)
         if Role.WORKERS in self.settings.roles:
             for worker in (*self.service.workers, *self._own_workers()):
                 yield worker.name, self._loop(worker)

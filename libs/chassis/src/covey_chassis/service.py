@@ -1,16 +1,19 @@
 """A service is its name, routes, consumers and workers. ``covey_chassis.running`` runs them, in one process or several."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from covey_chassis.access.tokens import Verifier
 from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer
 from covey_chassis.db import Database
 from covey_chassis.sealing import Keyring
 from covey_chassis.settings import ServiceSettings
+
+if TYPE_CHECKING:  # the package that it is in needs this module
+    from covey_chassis.access.tokens import Verifier
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Context:
     workers: Database
     clock: Clock
     keyring: Keyring
-    verifier: Verifier
+    verifier: "Verifier"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,17 @@ class Worker:
 
 
 @dataclass(frozen=True)
+class Companion:
+    """What runs beside the answering of requests, in every process that does, for as long as it lives.
+
+    ``run`` goes on until it is cancelled, and comes through whatever the database or the network does meanwhile.
+    """
+
+    name: str
+    run: Callable[[Context], Coroutine[object, object, None]]
+
+
+@dataclass(frozen=True)
 class Service:
     """One deployable service."""
 
@@ -49,6 +63,7 @@ class Service:
     routers: Sequence[APIRouter] = ()
     consumers: Sequence[Consumer] = ()
     workers: Sequence[Worker] = ()
+    companions: Sequence[Companion] = ()
 
     @property
     def package(self) -> str:

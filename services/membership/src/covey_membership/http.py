@@ -1,4 +1,4 @@
-"""Groups and imports over HTTP. Nobody's rights are checked yet: they come with the identity service."""
+"""Groups and imports over HTTP, and who may see or change them."""
 
 import csv
 import io
@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
+from covey_chassis.access import Again, By, InSight, Right, StaffRight, requires, sees, staff
 from covey_chassis.envelope import current_cause
 from covey_chassis.http import (
     MIB,
@@ -49,15 +50,19 @@ from covey_membership.use_cases.change_group import change_group
 from covey_membership.use_cases.register_group import register_group
 from covey_membership.use_cases.start_import import start_import
 
+OPERATIONS = staff(StaffRight.OPERATIONS)
+SEEING = (StaffRight.OPERATIONS, StaffRight.ACCESS_APPROVE, StaffRight.REVIEW_DECIDE)
+"""The staff who see all groups."""
+
 groups = service_router(prefix="/v1/groups", tags=["groups"])
-imports = service_router(prefix="/v1/imports", tags=["imports"])
+imports = service_router(prefix="/v1/imports", tags=["imports"], dependencies=[OPERATIONS])
 
 FILE_BYTES_MAX = 50 * MIB
 FAULTS_PAGE = 1000
 
 
-class GroupView(BaseModel):
-    """A group as the carrier knows it."""
+class ListedGroup(BaseModel):
+    """A group as it is listed: without its billing units, of which not everybody sees each."""
 
     group_id: UUID
     group_number: str
@@ -67,7 +72,6 @@ class GroupView(BaseModel):
     principal_address: Address
     contract_signer: Contact
     billing_contact: Contact
-    billing_units: tuple[BillingUnit, ...]
     effective_date: date
     renewal_date: date
     plans: tuple[Plan, ...]
@@ -76,6 +80,18 @@ class GroupView(BaseModel):
     @classmethod
     def of(cls, group: Group) -> Self:
         return cls(group_id=group.group_id, group_number=group.group_number, **vars(group.profile))
+
+
+class GroupView(ListedGroup):
+    """A group as the carrier knows it."""
+
+    billing_units: Annotated[tuple[BillingUnit, ...], Field(description="Those in which whoever asks has a right.")]
+
+    def within(self, codes: frozenset[str] | None) -> Self:
+        """With these billing units only; None for all."""
+        if codes is None:
+            return self
+        return self.model_copy(update={"billing_units": tuple(u for u in self.billing_units if u.code in codes)})
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -122,25 +138,28 @@ class LongCsv(StreamingResponse):
 # --- groups ---
 
 
-@groups.get("", summary="Search groups")
+@groups.get("", dependencies=[sees(or_staff=SEEING)], summary="Search groups")
 async def list_groups(
     session: Session,
+    sight: InSight,
     limit: Limit,
     after: After,
     group_number: Annotated[str | None, Query(max_length=100, description="Exactly this number.")] = None,
     q: Annotated[str | None, Query(min_length=1, max_length=100, description="Any part of the name or number.")] = None,
     market_region: Annotated[fields.MarketRegion | None, Query(description="Only groups of this region.")] = None,
     firm_number: Annotated[str | None, Query(max_length=100, description="Only this firm's groups.")] = None,
-) -> Page[GroupView]:
-    """By legal name."""
+) -> Page[ListedGroup]:
+    """Those in which one has a right, by legal name."""
     query = queries.search(group_number=group_number, sought=q, market_region=market_region, firm_number=firm_number)
+    query = query.where(sight.of(Group.group_id))
     found, following = await page_of(session, query, by=queries.BY_NAME, limit=limit, after=after)
-    return Page(items=[GroupView.of(group) for group in found], next=following)
+    return Page(items=[ListedGroup.of(group) for group in found], next=following)
 
 
 @groups.post(
     "",
     status_code=201,
+    dependencies=[OPERATIONS],
     responses=says(201, "ETag", "Location") | refuses(GroupNumberTaken),
     summary="Register a group",
 )
@@ -151,17 +170,24 @@ async def register(new: NewGroup, session: Session, ctx: Ctx, key: IdempotencyKe
     return GroupView.of(group)
 
 
-@groups.get("/{group_id}", responses=says(200, "ETag") | refuses(GroupNotFound), summary="One group")
-async def read_group(group_id: UUID, session: Session, response: Response) -> GroupView:
+@groups.get(
+    "/{group_id}",
+    dependencies=[requires(or_staff=SEEING)],
+    responses=says(200, "ETag") | refuses(GroupNotFound),
+    summary="One group",
+)
+async def read_group(group_id: UUID, by: By, session: Session, response: Response) -> GroupView:
+    """With any right in it. Whose rights are only in some of its billing units sees those units."""
     group = await session.get(Group, group_id)
     if group is None:
         raise GroupNotFound(id=group_id)
     await set_etag(response, session, group)
-    return GroupView.of(group)
+    return GroupView.of(group).within(None if by.has_staff_right(SEEING) else by.units())
 
 
 @groups.patch(
     "/{group_id}",
+    dependencies=[requires(Right.GROUP_UPDATE, or_staff=(StaffRight.OPERATIONS,))],
     responses=says(200, "ETag") | refuses(GroupNotFound),
     summary="Change what is the group's own",
 )
@@ -184,6 +210,7 @@ async def change_own_data(
 
 @groups.put(
     "/{group_id}/carrier-data",
+    dependencies=[OPERATIONS],
     responses=says(200, "ETag") | refuses(GroupNotFound),
     summary="Change what is the carrier's",
 )
@@ -256,7 +283,7 @@ async def read_import(import_id: UUID, session: Session) -> ImportView:
     responses=refuses(ImportNotFound),
     summary="What is wrong with an import's bad rows",
 )
-async def read_import_errors(import_id: UUID, session: Session, ctx: Ctx) -> LongCsv:
+async def read_import_errors(import_id: UUID, session: Session, ctx: Ctx, again: Again) -> LongCsv:
     """Line, column, sentence: never a value of the file. While the import is running, those found so far."""
     if await session.get(GroupImport, import_id) is None:
         raise ImportNotFound(id=import_id)
@@ -266,6 +293,7 @@ async def read_import_errors(import_id: UUID, session: Session, ctx: Ctx) -> Lon
         last = 0
         while True:
             async with ctx.requests.transaction() as own_session:
+                await again(own_session)  # whoever has lost the right meanwhile gets no more of it
                 page = await queries.faults(own_session, import_id, after=last, limit=FAULTS_PAGE)
             if not page:
                 return

@@ -2,7 +2,7 @@
 
 from covey_chassis.service import Service
 
-from covey_notifications.consumers import groups, reactions
+from covey_notifications.consumers import accounts, groups, reactions
 from covey_notifications.http import router
 from covey_notifications.settings import Settings
 from covey_notifications.workers import workers
@@ -12,6 +12,6 @@ service = Service(
     summary="Tells people what concerns them, once, and shows what could not be delivered.",
     settings=Settings,
     routers=[router],
-    consumers=[groups, reactions],
+    consumers=[groups, accounts, reactions],
     workers=workers,
 )

@@ -1,9 +1,10 @@
-"""Delivery status over HTTP, and sending again. Rights come with the identity service."""
+"""Delivery status over HTTP, and sending again: for carrier staff who look after messages, and for operations."""
 
 from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
+from covey_chassis.access import StaffRight, staff
 from covey_chassis.http import After, Ctx, IdempotencyKey, Limit, Page, Session, page_of, refuses, service_router
 from covey_chassis.lifecycle import IllegalMove
 from fastapi import Query
@@ -15,6 +16,8 @@ from covey_notifications.use_cases.resend_notification import resend_notificatio
 
 router = service_router(prefix="/v1/notifications", tags=["notifications"])
 
+MAY = staff(StaffRight.MESSAGES_MANAGE, StaffRight.OPERATIONS)
+
 
 class NotificationView(BaseModel):
     """A message and what became of it. Who the recipient is, and at which address, stays in the service."""
@@ -25,11 +28,15 @@ class NotificationView(BaseModel):
     kind: Kind
     about_event_id: Annotated[str, Field(description="The CloudEvents ID of the event that it was written for.")]
     recipient: Recipient
-    group_id: UUID
-    group_number: str
-    legal_name: str
-    effective_date: date
-    plan_year: int
+    group_id: Annotated[UUID | None, Field(description="The group that it is about, if it is about one.")]
+    group_number: str | None
+    legal_name: str | None
+    effective_date: Annotated[date | None, Field(description="Of the renewal, in a message about one.")]
+    plan_year: int | None
+    expires_at: Annotated[
+        datetime | None,
+        Field(description="Until when what it says is of use: later it is not sent any more, and fails as `expired`."),
+    ]
     message_id: Annotated[str, Field(description="The email's Message-ID: the same each time that it is sent.")]
     status: Status
     since: Annotated[datetime, Field(description="When it came to this status.")]
@@ -37,12 +44,14 @@ class NotificationView(BaseModel):
     next_at: Annotated[datetime | None, Field(description="When it is tried next, while it waits.")]
     reason: Annotated[
         str | None,
-        Field(description="Why the last try failed, such as `smtp-550-5.1.1`, `connection-refused`, `no-contact`."),
+        Field(
+            description="Why the last try failed, such as `smtp-550-5.1.1`, `connection-refused`, `no-contact`, `expired`."
+        ),
     ]
     created_at: datetime
 
 
-@router.get("", summary="List notifications, newest first")
+@router.get("", summary="List notifications, newest first", dependencies=[MAY])
 async def list_notifications(
     session: Session,
     limit: Limit,
@@ -61,7 +70,12 @@ async def list_notifications(
     return Page(items=[NotificationView.model_validate(each) for each in found], next=following)
 
 
-@router.get("/{notification_id}", summary="Read one notification", responses=refuses(NotificationNotFound))
+@router.get(
+    "/{notification_id}",
+    summary="Read one notification",
+    dependencies=[MAY],
+    responses=refuses(NotificationNotFound),
+)
 async def read_notification(notification_id: UUID, session: Session) -> NotificationView:
     notification = await session.get(Notification, notification_id)
     if notification is None:
@@ -72,6 +86,7 @@ async def read_notification(notification_id: UUID, session: Session) -> Notifica
 @router.post(
     "/{notification_id}/resend",
     summary="Send a failed notification again",
+    dependencies=[MAY],
     status_code=202,
     responses=refuses(NotificationNotFound, IllegalMove),
 )

@@ -6,6 +6,9 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_notifications.domain.account import AccountCopy, AccountNotKnownYet
+from covey_notifications.domain.grant import GrantTold
+from covey_notifications.domain.group import GroupCopy, GroupNotKnownYet
 from covey_notifications.domain.notification import Notification, Recipient, Status
 
 
@@ -22,6 +25,38 @@ async def claim_due(session: AsyncSession, *, at: datetime, new_first: bool) -> 
         .order_by(*([Notification.attempts > 0] if new_first else []), *order)
         .limit(1)
         .with_for_update(skip_locked=True)
+    )
+
+
+async def known_group(session: AsyncSession, group_id: UUID) -> GroupCopy:
+    """The copy of a group.
+
+    Raises:
+        GroupNotKnownYet: nothing is known of the group so far.
+    """
+    group = await session.get(GroupCopy, group_id)
+    if group is None:
+        raise GroupNotKnownYet(group_id=group_id)
+    return group
+
+
+async def check_account_known(session: AsyncSession, account_id: UUID) -> None:
+    """There is a copy of the account.
+
+    Raises:
+        AccountNotKnownYet: nothing is known of the account so far.
+    """
+    if await session.get(AccountCopy, account_id) is None:
+        raise AccountNotKnownYet(account_id=account_id)
+
+
+async def last_told(session: AsyncSession, grant_id: UUID) -> GrantTold | None:
+    """The grant as it was told of last, locked; as it is in the database, whatever the session has seen of it."""
+    return await session.scalar(
+        select(GrantTold)
+        .where(GrantTold.grant_id == grant_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
 
 

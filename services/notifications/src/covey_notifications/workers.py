@@ -38,7 +38,7 @@ async def send_due(context: Context, *, lane: int) -> bool:
                     context.keyring,
                     sender=sender,
                     new_first=lane % 2 == 0,
-                    now=context.clock.now,
+                    clock=context.clock,
                 )
             if not found:
                 return False

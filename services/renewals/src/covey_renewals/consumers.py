@@ -1,25 +1,43 @@
-"""What renewals listens to: the groups."""
+"""What renewals listens to: the groups, the firms, and which firm serves which group."""
 
 from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer
 from covey_chassis.db import CLOCK
 from covey_chassis.envelope import Envelope
 from covey_chassis.errors import Refusal
+from covey_contracts.identity import AppointmentChanged, FirmChanged, FirmRegistered, FirmState
 from covey_contracts.membership import GroupChanged, GroupRegistered, GroupState
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_renewals.use_cases.take_appointment import take_appointment
+from covey_renewals.use_cases.take_firm import take_firm
 from covey_renewals.use_cases.take_group import take_group
 
 groups = Consumer("renewals.groups", since="beginning")
+firms = Consumer("renewals.firms", since="beginning")
 
 
 class Unnumbered(Refusal):
-    """A fact about a group does not say its place in the group's history."""
+    """A fact about a group, a firm or an appointment does not say its place in the history of what it tells of."""
 
 
 @groups.on(GroupRegistered, GroupChanged)
 async def on_group(session: AsyncSession, event: GroupState, envelope: Envelope) -> None:
+    clock: Clock = session.info[CLOCK]
+    await take_group(session, event, sequence=_place(envelope), today=await clock.today(session))
+
+
+@firms.on(FirmRegistered, FirmChanged)
+async def on_firm(session: AsyncSession, event: FirmState, envelope: Envelope) -> None:
+    await take_firm(session, event, sequence=_place(envelope))
+
+
+@firms.on(AppointmentChanged)
+async def on_appointment(session: AsyncSession, event: AppointmentChanged, envelope: Envelope) -> None:
+    await take_appointment(session, event, sequence=_place(envelope))
+
+
+def _place(envelope: Envelope) -> int:
     if envelope.sequence is None:
         raise Unnumbered(event_id=envelope.id)
-    clock: Clock = session.info[CLOCK]
-    await take_group(session, event, sequence=envelope.sequence, today=await clock.today(session))
+    return envelope.sequence

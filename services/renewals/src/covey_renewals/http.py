@@ -1,21 +1,32 @@
-"""Reading over HTTP: renewals to review, one group's renewals, the book. Nothing is changed here yet."""
+"""Reading over HTTP: renewals to review, one group's renewals, the book. Nothing is changed here yet.
+
+Everybody sees the groups in which they have ``renewals.view``; ``firm_number`` is a filter, not a right.
+"""
 
 import calendar
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Self
 from uuid import UUID
 
+from covey_chassis.access import InSight, Right, StaffRight, requires, sees
 from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, refuses, says, service_router, set_etag
 from covey_chassis.service import Context
 from covey_contracts.renewals import RenewalStatus
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_renewals import queries
 from covey_renewals.domain.book import NEW_DAYS, Group, GroupNotFound, new_since
 from covey_renewals.domain.renewal import Renewal, RenewalNotFound
+from covey_renewals.queries import ServingFirm
 from covey_renewals.settings import RenewalsSettings
+
+SEEING = (StaffRight.OPERATIONS, StaffRight.REVIEW_DECIDE)
+"""The staff who see all groups."""
+IN_SIGHT = sees(Right.RENEWALS_VIEW, or_staff=SEEING)
 
 router = service_router(prefix="/v1", tags=["renewals"])
 
@@ -33,8 +44,15 @@ class GroupView(BaseModel):
     acquired_date: Annotated[date | None, Field(description="Since when the firm serves the group.")]
 
     @classmethod
-    def of(cls, group: Group) -> Self:
-        return cls.model_validate(group, from_attributes=True)
+    def of(cls, group: Group, firm: ServingFirm | None) -> Self:
+        return cls(
+            group_id=group.group_id,
+            group_number=group.group_number,
+            legal_name=group.legal_name,
+            firm_number=firm and firm.firm_number,
+            firm_name=firm and firm.firm_name,
+            acquired_date=firm and firm.acquired_date,
+        )
 
 
 class RenewalView(BaseModel):
@@ -105,15 +123,15 @@ def _look_ahead_days(context: Context) -> int:
     return context.settings.look_ahead_days
 
 
-@router.get("/renewals/months", summary="Renewals to review, by month and year")
-async def list_months(session: Session, ctx: Ctx, firm_number: FirmNumber = None) -> Months:
+@router.get("/renewals/months", dependencies=[IN_SIGHT], summary="Renewals to review, by month and year")
+async def list_months(session: Session, sight: InSight, ctx: Ctx, firm_number: FirmNumber = None) -> Months:
     today, look_ahead_days = await ctx.clock.today(session), _look_ahead_days(ctx)
-    query = queries.months(queries.to_review(today, look_ahead_days, firm_number))
+    query = queries.months(queries.to_review(sight, today, look_ahead_days, firm_number))
     found = (await session.execute(query)).all()
     left_out = None
     if firm_number is not None:
         left_out = LeftOut(
-            renewals=await queries.left_out(session, today, look_ahead_days, firm_number),
+            renewals=await queries.left_out(session, sight, today, look_ahead_days, firm_number),
             acquired_since=new_since(today),
             reason=f"Groups that the firm acquired within the past {NEW_DAYS} days are not listed. They are found by"
             " search and in the entire book of business.",
@@ -129,9 +147,10 @@ async def list_months(session: Session, ctx: Ctx, firm_number: FirmNumber = None
     )
 
 
-@router.get("/renewals", summary="Renewals to review")
+@router.get("/renewals", dependencies=[IN_SIGHT], summary="Renewals to review")
 async def list_renewals(
     session: Session,
+    sight: InSight,
     ctx: Ctx,
     limit: Limit,
     after: After,
@@ -140,7 +159,8 @@ async def list_renewals(
     month: Annotated[str | None, Query(pattern=MONTH, description="Only those that begin then: `2026-09`.")] = None,
 ) -> Page[RenewalOfGroup]:
     """Those that `/v1/renewals/months` counts, by effective date."""
-    query = queries.to_review(await ctx.clock.today(session), _look_ahead_days(ctx), firm_number)
+    today = await ctx.clock.today(session)
+    query = queries.to_review(sight, today, _look_ahead_days(ctx), firm_number)
     if status is not None:
         query = query.where(Renewal.status == status)
     if month is not None:
@@ -148,20 +168,33 @@ async def list_renewals(
         last_day = first_day.replace(day=calendar.monthrange(first_day.year, first_day.month)[1])
         query = query.where(Renewal.effective_date.between(first_day, last_day))
     renewals, following = await page_of(session, query, by=queries.BY_DATE, limit=limit, after=after)
-    groups = await queries.groups_of(session, renewals)
-    return Page(items=[_with_group(renewal, groups[renewal.group_id]) for renewal in renewals], next=following)
+    return Page(items=await _with_groups(session, renewals, today), next=following)
 
 
-@router.get("/renewals/{renewal_id}", responses=says(200, "ETag") | refuses(RenewalNotFound), summary="One renewal")
-async def read_renewal(renewal_id: UUID, session: Session, response: Response) -> RenewalOfGroup:
-    renewal = await session.get(Renewal, renewal_id)
+@router.get(
+    "/renewals/{renewal_id}",
+    dependencies=[IN_SIGHT],
+    responses=says(200, "ETag") | refuses(RenewalNotFound),
+    summary="One renewal",
+)
+async def read_renewal(
+    renewal_id: UUID, session: Session, sight: InSight, ctx: Ctx, response: Response
+) -> RenewalOfGroup:
+    """One of a group that is not in sight is not found."""
+    renewal = await queries.renewal_in_sight(session, sight, renewal_id)
     if renewal is None:
         raise RenewalNotFound(id=renewal_id)
     await set_etag(response, session, renewal)
-    return _with_group(renewal, (await queries.groups_of(session, [renewal]))[renewal.group_id])
+    (found,) = await _with_groups(session, [renewal], await ctx.clock.today(session))
+    return found
 
 
-@router.get("/groups/{group_id}/renewals", responses=refuses(GroupNotFound), summary="A group's renewals")
+@router.get(
+    "/groups/{group_id}/renewals",
+    dependencies=[requires(Right.RENEWALS_VIEW, or_staff=SEEING)],
+    responses=refuses(GroupNotFound),
+    summary="A group's renewals",
+)
 async def list_renewals_of_group(group_id: UUID, session: Session, limit: Limit, after: After) -> Page[RenewalView]:
     """The latest plan year first."""
     if await session.get(Group, group_id) is None:
@@ -173,9 +206,11 @@ async def list_renewals_of_group(group_id: UUID, session: Session, limit: Limit,
     return Page(items=[RenewalView.of(renewal) for renewal in renewals], next=following)
 
 
-@router.get("/book", tags=["book"], summary="The entire book of business")
+@router.get("/book", dependencies=[IN_SIGHT], tags=["book"], summary="The entire book of business")
 async def read_book(
     session: Session,
+    sight: InSight,
+    ctx: Ctx,
     limit: Limit,
     after: After,
     firm_number: FirmNumber = None,
@@ -183,16 +218,29 @@ async def read_book(
     status: Status = None,
 ) -> Page[BookEntry]:
     """All groups, wherever in the cycle, by name, each with its current renewal."""
-    groups, following = await page_of(
-        session, queries.book(firm_number, q, status), by=queries.BY_NAME, limit=limit, after=after
-    )
+    today = await ctx.clock.today(session)
+    query = queries.book(sight, today, firm_number, q, status)
+    groups, following = await page_of(session, query, by=queries.BY_NAME, limit=limit, after=after)
     current = await queries.current_renewals(session, groups)
-    return Page(items=[_entry(group, current.get(group.group_id)) for group in groups], next=following)
+    firms = await queries.firms_of(session, [group.group_id for group in groups], today)
+    return Page(
+        items=[_entry(group, firms.get(group.group_id), current.get(group.group_id)) for group in groups],
+        next=following,
+    )
 
 
-def _with_group(renewal: Renewal, group: Group) -> RenewalOfGroup:
-    return RenewalOfGroup(**RenewalView.of(renewal).model_dump(), group=GroupView.of(group))
+async def _with_groups(session: AsyncSession, renewals: Sequence[Renewal], today: date) -> list[RenewalOfGroup]:
+    groups = await queries.groups_of(session, renewals)
+    firms = await queries.firms_of(session, groups, today)
+    return [
+        RenewalOfGroup(
+            **RenewalView.of(renewal).model_dump(),
+            group=GroupView.of(groups[renewal.group_id], firms.get(renewal.group_id)),
+        )
+        for renewal in renewals
+    ]
 
 
-def _entry(group: Group, current: Renewal | None) -> BookEntry:
-    return BookEntry(**GroupView.of(group).model_dump(), renewal=None if current is None else RenewalView.of(current))
+def _entry(group: Group, firm: ServingFirm | None, current: Renewal | None) -> BookEntry:
+    renewal = None if current is None else RenewalView.of(current)
+    return BookEntry(**GroupView.of(group, firm).model_dump(), renewal=renewal)

@@ -15,6 +15,9 @@ from uuid import uuid4
 
 import httpx
 
+from covey_local.home import UserAccount
+from covey_local.sign_on import SignOn
+
 SUBSCRIBER = Path("examples/downstream_subscriber.py")
 Json = dict[str, Any]
 
@@ -27,6 +30,7 @@ class Platform:
     kafka: str
     mail: str
     operator_token: str
+    accounts: dict[str, UserAccount]
     pids: Callable[[], dict[str, int]]
     probes: Callable[[], list[str]]
     patience_s: float
@@ -37,25 +41,38 @@ class NotInTime(Exception):
 
 
 class Api:
-    """A client that repeats a command until it is answered: each has one Idempotency-Key, so it has one effect."""
+    """A client that repeats a command until it is answered: each has one Idempotency-Key, so it has one effect.
+
+    The carrier's staff ask, or whoever is given as ``by``; the operator's routes are asked by the operator.
+    """
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._http = httpx.AsyncClient(timeout=10)
         self._operator = {"Authorization": f"Bearer {platform.operator_token}"}
+        self._staff = self.signed_on(platform.accounts["staff"])
+
+    def signed_on(self, account: UserAccount) -> SignOn:
+        """Somebody who can ask: ``send(..., by=...)``."""
+        return SignOn(self._platform.services["identity"], account)
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def send(self, method: str, service: str, path: str, **options: Any) -> httpx.Response:
+    async def send(
+        self, method: str, service: str, path: str, *, by: SignOn | None = None, **options: Any
+    ) -> httpx.Response:
         """Send until there is an answer other than 5xx or 409 in progress; NotInTime after the platform's patience."""
         headers = {"Idempotency-Key": str(uuid4())} | options.pop("headers", {})
         deadline = time.monotonic() + self._platform.patience_s
         url = path if path.startswith("http") else f"{self._platform.services[service]}{path}"
+        auth = (by or self._staff) if path.startswith("/v1/") else None
+        if path.startswith("/internal/"):
+            headers |= self._operator
         while True:
             try:
-                answer = await self._http.request(method, url, headers=headers, **options)
-            except httpx.TransportError:
+                answer = await self._http.request(method, url, headers=headers, auth=auth, **options)
+            except httpx.HTTPError:  # nothing was answered, or not even signing on was
                 answer = None
             if answer is not None and answer.status_code < 500 and "command-in-progress" not in answer.text:
                 return answer
@@ -71,14 +88,12 @@ class Api:
     async def move_date(self, days: int) -> None:
         """Let the date of every service run so many days ahead of the real one."""
         for service in self._platform.services:
-            answer = await self.send(
-                "POST", service, "/internal/date", json={"offset_days": days}, headers=self._operator
-            )
+            answer = await self.send("POST", service, "/internal/date", json={"offset_days": days})
             answer.raise_for_status()
 
     async def today(self) -> tuple[date, int]:
         """The date of renewals, and how many days it runs ahead of the real one."""
-        found = await self.get("renewals", "/internal/date", headers=self._operator)
+        found = await self.get("renewals", "/internal/date")
         return date.fromisoformat(found["today"]), int(found["offset_days"])
 
     async def all_ready(self) -> bool:
@@ -92,7 +107,7 @@ class Api:
     async def dead_letters(self) -> list[Json]:
         found: list[Json] = []
         for service in self._platform.services:
-            found += (await self.get(service, "/internal/dead-letters", headers=self._operator))["items"]
+            found += (await self.get(service, "/internal/dead-letters"))["items"]
         return found
 
     async def mails(self, after: int) -> list[Json]:

@@ -47,6 +47,7 @@ def platform_of(stack: Stack, *, patience_s: float) -> Platform:
         kafka=run["kafka"],
         mail=run["mail"],
         operator_token=run["operator_token"],
+        accounts=run["accounts"],
         pids=lambda: stack.run["pids"],
         probes=lambda: stack.probes,
         patience_s=patience_s,

@@ -186,12 +186,12 @@ _HOLD = text(
        SET holder = :me, holder_until = clock_timestamp() + make_interval(secs => :hold_s),
            fence = fence + (holder IS DISTINCT FROM :me)::int
      WHERE NOT authority AND (holder = :me OR holder_until < clock_timestamp())
-    RETURNING fence, seen_rev, seen_id, acked_rev, pg_postmaster_start_time()::text AS server, clock_timestamp() AS t0
+    RETURNING fence, seen_rev, seen_id, acked_rev, extract(epoch FROM pg_postmaster_start_time())::text AS server, clock_timestamp() AS t0
     """
 )
 _UNMOVED = """
      fence = :fence AND seen_rev = :seen_rev AND seen_id IS NOT DISTINCT FROM :seen_id
-       AND pg_postmaster_start_time()::text = :server
+       AND extract(epoch FROM pg_postmaster_start_time())::text = :server
 """
 _ADVANCE = text(
     f"""

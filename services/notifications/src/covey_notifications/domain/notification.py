@@ -1,5 +1,6 @@
 """One message to one recipient about one event: how it is tried, and what became of it."""
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID, uuid5
@@ -8,8 +9,9 @@ from covey_chassis.db import Aggregate, Base
 from covey_chassis.errors import NotFound
 from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
+from covey_contracts.identity import GrantRole
 from covey_contracts.notifications import NotificationDelivered, NotificationFailed
-from sqlalchemy import Enum
+from sqlalchemy import ARRAY, Enum, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 ATTEMPTS_MAX = 100
@@ -17,6 +19,9 @@ ATTEMPTS_MAX = 100
 
 FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=15)
+
+EXPIRED = "expired"
+"""The reason of a message that was not delivered while it was of use."""
 
 _MESSAGES = UUID("5c0b8a0e-4d0b-5d8c-9f57-6f0f1d0b7a3e")
 """The namespace of Message-IDs. Changing it would give every message that is sent again another Message-ID."""
@@ -38,6 +43,12 @@ class Kind(StrEnum):
     """What a message says. Its texts are in ``texts/<language>/<kind>/``."""
 
     RENEWAL_AVAILABLE = "renewal-available"
+    ACCESS_CODE = "access-code"
+    VERIFY_ADDRESS = "verify-address"
+    ALREADY_REGISTERED = "already-registered"
+    USER_ADDED = "user-added"
+    RIGHTS_CHANGED = "rights-changed"
+    ACCESS_REMOVED = "access-removed"
 
 
 class Recipient(StrEnum):
@@ -45,6 +56,12 @@ class Recipient(StrEnum):
 
     CONTRACT_SIGNER = "contract-signer"
     BROKER = "broker"
+    GIVER = "giver"
+    """The account that gave the access."""
+    HOLDER = "holder"
+    """The account that has, or had, the access."""
+    ADDRESSEE = "addressee"
+    """Whom the event's own letter names."""
 
 
 LIFECYCLE = Lifecycle[Status](
@@ -55,12 +72,26 @@ LIFECYCLE = Lifecycle[Status](
 )
 
 
-def _by_value(kind: type[StrEnum]) -> Enum:
+def by_value(kind: type[StrEnum]) -> Enum:
+    """A column that holds the members' values."""
     return Enum(kind, native_enum=False, length=None, values_callable=lambda members: [each.value for each in members])
 
 
+@dataclass(frozen=True)
+class Occasion:
+    """The event that a message is about, and when it was heard of."""
+
+    event_id: str
+    correlation_id: str
+    at: datetime
+
+
 class Notification(Aggregate, Base, kw_only=True):
-    """A message about a renewal. It says what was true at the event; whom it reaches is settled when it is sent.
+    """A message. It says what was true at the event; whom it reaches is settled when it is sent.
+
+    Nobody's name or address is in it. ``account_id`` is the account that it goes to, if it goes to one, ``holder_id``
+    the account whose access it tells of; ``sealed_letter`` is the event's own letter, which goes as soon as it has been
+    delivered, or is of no use any more.
 
     ``reason`` is a code, such as ``smtp-550-5.1.1``, never a mail server's own words: they may quote an address.
     ``attempts`` counts since it last began to wait. ``since`` is when it came to its present status.
@@ -69,17 +100,24 @@ class Notification(Aggregate, Base, kw_only=True):
     __tablename__ = "notification"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default_factory=new_id)
-    kind: Mapped[Kind] = mapped_column(_by_value(Kind))
+    kind: Mapped[Kind] = mapped_column(by_value(Kind))
     about_event_id: Mapped[str]
     correlation_id: Mapped[str]
-    recipient: Mapped[Recipient] = mapped_column(_by_value(Recipient))
-    group_id: Mapped[UUID]
-    group_number: Mapped[str]
-    legal_name: Mapped[str]
-    effective_date: Mapped[date]
-    plan_year: Mapped[int]
+    recipient: Mapped[Recipient] = mapped_column(by_value(Recipient))
+    account_id: Mapped[UUID | None] = mapped_column(default=None)
+    sealed_letter: Mapped[str | None] = mapped_column(default=None, repr=False)
+    expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    group_id: Mapped[UUID | None] = mapped_column(default=None)
+    group_number: Mapped[str | None] = mapped_column(default=None)
+    legal_name: Mapped[str | None] = mapped_column(default=None)
+    effective_date: Mapped[date | None] = mapped_column(default=None)
+    plan_year: Mapped[int | None] = mapped_column(default=None)
+    holder_id: Mapped[UUID | None] = mapped_column(default=None)
+    role: Mapped[GrantRole | None] = mapped_column(by_value(GrantRole), default=None)
+    rights: Mapped[list[str] | None] = mapped_column(ARRAY(Text), default=None)
+    billing_units: Mapped[list[str] | None] = mapped_column(ARRAY(Text), default=None)
     message_id: Mapped[str] = mapped_column(init=False)
-    status: Mapped[Status] = mapped_column(_by_value(Status), default=Status.WAITING)
+    status: Mapped[Status] = mapped_column(by_value(Status), default=Status.WAITING)
     attempts: Mapped[int] = mapped_column(init=False, default=0)
     next_at: Mapped[datetime | None] = mapped_column(init=False)
     reason: Mapped[str | None] = mapped_column(init=False, default=None)
@@ -96,6 +134,7 @@ class Notification(Aggregate, Base, kw_only=True):
         self._move("deliver", at=at)
         self.attempts += 1
         self.reason = None
+        self.sealed_letter = None
         return NotificationDelivered(
             notification_id=self.id,
             kind=self.kind,
@@ -119,6 +158,8 @@ class Notification(Aggregate, Base, kw_only=True):
         self._move("fail", at=at)
         self.attempts += 1
         self.reason = reason
+        if self.is_expired(at=at):
+            self.sealed_letter = None
         return NotificationFailed(
             notification_id=self.id,
             kind=self.kind,
@@ -132,6 +173,10 @@ class Notification(Aggregate, Base, kw_only=True):
         """An operator wants it tried again, now and as often as the first time."""
         self._move("resend", at=at)
         self.attempts = 0
+
+    def is_expired(self, *, at: datetime) -> bool:
+        """Whether what it says is of no use any more."""
+        return self.expires_at is not None and self.expires_at <= at
 
     def _move(self, verb: str, *, at: datetime) -> None:
         self.status = LIFECYCLE.after(verb, self.status)

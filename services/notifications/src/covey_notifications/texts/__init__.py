@@ -1,35 +1,21 @@
 """What messages say: a folder for each language and kind, with subject, plain text and HTML as Jinja templates.
 
-A language is added by a folder beside ``en`` and its months here; the layout is shared.
+A language is added by a folder beside ``en`` and its words in ``words.py``; the layout is shared.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from covey_notifications.mailbox import in_header, one_line
+from covey_notifications.texts.words import DATES, in_fours, in_short, to_the_minute, written_out
 
-DATES = {
-    "en": (
-        "{month} {day}, {year}",
-        (
-            "January",
-            "February",
-            "March",
-            "April",
-            "May",
-            "June",
-            "July",
-            "August",
-            "September",
-            "October",
-            "November",
-            "December",
-        ),
-    ),
-}
-"""How a date is written out in each language, and its months."""
+DEFAULT_LANGUAGE = "en"
+
+Value = str | int | date | datetime | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -50,12 +36,10 @@ def _templates(language: str) -> Environment:
         keep_trailing_newline=True,
         trim_blocks=True,
     )
-    form, months = DATES[language]
-
-    def written_out(day: date) -> str:
-        return form.format(month=months[day.month - 1], day=day.day, year=day.year)
-
-    templates.filters["written_out"] = written_out
+    templates.filters["written_out"] = partial(written_out, language=language)
+    templates.filters["to_the_minute"] = partial(to_the_minute, language=language)
+    templates.filters["in_short"] = partial(in_short, language=language)
+    templates.filters["in_fours"] = in_fours
     templates.globals["language"] = language
     return templates
 
@@ -63,11 +47,17 @@ def _templates(language: str) -> Environment:
 _TEMPLATES = {language: _templates(language) for language in DATES}
 
 
-def render(kind: str, language: str, **values: str | int | date) -> Text:
+def spoken(language: str) -> str:
+    """The language that there are texts in for somebody who reads this one: ``es`` for ``es-MX``."""
+    primary = language.partition("-")[0].lower()
+    return primary if primary in _TEMPLATES else DEFAULT_LANGUAGE
+
+
+def render(kind: str, language: str, **values: Value) -> Text:
     """The message in one language. Text among the values is put on one line; in HTML it is escaped."""
     templates = _TEMPLATES[language]
-    clean = {name: one_line(value) if isinstance(value, str) else value for name, value in values.items()}
-    named = {name: in_header(value) if isinstance(value, str) else value for name, value in values.items()}
+    clean = {name: _cleaned(value, one_line) for name, value in values.items()}
+    named = {name: _cleaned(value, in_header) for name, value in values.items()}
     folder = f"{language}/{kind}"
     subject = templates.get_template(f"{folder}/subject.txt").render(named).strip()
     return Text(
@@ -76,3 +66,11 @@ def render(kind: str, language: str, **values: str | int | date) -> Text:
         plain=templates.get_template(f"{folder}/body.txt").render(clean),
         html=templates.get_template(f"{folder}/body.html").render(clean, subject=subject),
     )
+
+
+def _cleaned(value: Value, clean: Callable[[str], str]) -> Value:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Sequence):
+        return [clean(each) for each in value]
+    return value

@@ -1,38 +1,68 @@
 """``python -m covey_notifications.texts FOLDER`` writes a sample of every text, as HTML and as plain text, to look at."""
 
 import sys
-from datetime import date
+from collections.abc import Iterator
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from covey_contracts.identity import GrantRole
 
 from covey_notifications.domain.notification import Kind, Recipient
-from covey_notifications.texts import DATES, render
+from covey_notifications.texts import Text, Value, render
+from covey_notifications.texts.words import DATES
 
 NAMES = {
     "usual": ("Ann Signer", "Oak Street Bakery, Inc."),
     "absurd": ('محمد <b>O\'Hara</b>, "Bob" 🎉', "Ærøskøbing & Søhne <script>alert(1)</script> " + "Nomenomenomen" * 20),
 }
+BY_ROLE: dict[str, dict[str, Value]] = {role: {"role": role} for role in GrantRole}
+VARIANTS: dict[Kind, dict[str, dict[str, Value]]] = {
+    Kind.RENEWAL_AVAILABLE: {each: {"recipient": each} for each in (Recipient.CONTRACT_SIGNER, Recipient.BROKER)},
+    Kind.ACCESS_CODE: BY_ROLE,
+    Kind.RIGHTS_CHANGED: {"all-units": {}, "two-units": {"billing_units": ("001", "002")}},
+    Kind.ACCESS_REMOVED: BY_ROLE,
+}
+"""What else a kind's text depends on."""
+
+
+def samples() -> Iterator[tuple[str, Text]]:
+    """Every text, in every language, with usual and with absurd names; each with the name of its file."""
+    for language in DATES:
+        for kind in Kind:
+            for variant, facts in VARIANTS.get(kind, {"": {}}).items():
+                for how, (name, legal_name) in NAMES.items():
+                    values = _facts(name, legal_name) | facts
+                    named = "-".join(filter(None, (language, kind, variant, how)))
+                    yield named, render(kind, language, **values)
+
+
+def _facts(name: str, legal_name: str) -> dict[str, Value]:
+    return {
+        "name": name,
+        "reference": "0190c4e2-7b1a-7c3d-9a51-2f6f0f1d0b7a",
+        "recipient": Recipient.HOLDER,
+        "group_number": "G-100042",
+        "legal_name": legal_name,
+        "effective_date": date(2027, 7, 1),
+        "plan_year": 2027,
+        "role": GrantRole.SECONDARY,
+        "rights": ("members.update", "billing.view"),
+        "billing_units": None,
+        "expires_at": datetime(2027, 4, 24, 14, 5, tzinfo=ZoneInfo("America/Los_Angeles")),
+        "code": "EXMP-EXMP-EXMP-0001",
+        "token": "an-example-of-a-token",
+        "user_id": "d45634",
+        "holder": name,
+        "holder_user_id": "d45634",
+    }
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for language in DATES:
-        for kind in Kind:
-            for recipient in Recipient:
-                for how, (name, legal_name) in NAMES.items():
-                    text = render(
-                        kind,
-                        language,
-                        recipient=recipient,
-                        name=name,
-                        legal_name=legal_name,
-                        group_number="G-100042",
-                        plan_year=2027,
-                        effective_date=date(2027, 7, 1),
-                        reference="0190c4e2-7b1a-7c3d-9a51-2f6f0f1d0b7a",
-                    )
-                    sample = folder / f"{language}-{kind}-{recipient}-{how}"
-                    sample.with_suffix(".html").write_text(text.html)
-                    sample.with_suffix(".txt").write_text(f"{text.subject}\n\n{text.plain}")
+    for name, text in samples():
+        (folder / f"{name}.html").write_text(text.html)
+        (folder / f"{name}.txt").write_text(f"{text.subject}\n\n{text.plain}")
 
 
 if __name__ == "__main__":

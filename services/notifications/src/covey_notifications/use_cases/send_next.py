@@ -1,31 +1,26 @@
 """Send one message that is due."""
 
 import traceback
-from collections.abc import Callable
 from datetime import datetime
 from email.headerregistry import Address
 
 import structlog
+from covey_chassis.clock import Clock
 from covey_chassis.envelope import Cause, caused_by
 from covey_chassis.failpoints import failpoint
 from covey_chassis.outbox import emit
 from covey_chassis.sealing import Keyring
-from covey_contracts.membership import Contact, GroupContacts
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_notifications.domain.account import AccountCopy
 from covey_notifications.domain.group import GroupCopy
-from covey_notifications.domain.notification import Notification, Recipient
-from covey_notifications.letter import Letter, compose
-from covey_notifications.mailbox import UnusableAddress, address
+from covey_notifications.domain.notification import EXPIRED, Notification
 from covey_notifications.metrics import FAILED, PUT_OFF, SENT
 from covey_notifications.queries import claim_due
 from covey_notifications.smtp import MailServer, NotSent
-from covey_notifications.texts import render
+from covey_notifications.writing import Copies, write
 
 log = structlog.get_logger(__name__)
-
-LANGUAGE = "en"
-"""Until accounts say which language a person reads."""
 
 
 async def send_next(
@@ -35,22 +30,25 @@ async def send_next(
     *,
     sender: Address,
     new_first: bool,
-    now: Callable[[], datetime],
+    clock: Clock,
 ) -> bool:
     """Send the next message that is due, and note what became of it; False when none is due.
 
     The row stays locked while the message is sent, so nobody else sends it. What happens between the server's "taken"
     and the commit is not known afterwards: the message is sent again then, with the same Message-ID.
     """
-    notification = await claim_due(session, at=now(), new_first=new_first)
+    notification = await claim_due(session, at=clock.now(), new_first=new_first)
     if notification is None:
         return False
-    group = await session.get_one(GroupCopy, notification.group_id)
+    copies = await _copies(session, notification)
     with caused_by(Cause(notification.correlation_id, notification.about_event_id)):
         try:
-            await server.send(_write(notification, group, keyring, sender=sender, at=now()))
+            if notification.is_expired(at=clock.now()):
+                raise NotSent(EXPIRED, lasting=True)
+            letter = write(notification, copies, keyring, sender=sender, zone=clock.zone, at=clock.now())
+            await server.send(letter)
         except NotSent as refusal:
-            _note_refusal(session, notification, refusal, at=now())
+            _note_refusal(session, notification, refusal, at=clock.now())
         except Exception as error:  # a defect in one message must not hold up the others
             # Only where it was raised: the error's own words may hold what the message says.
             where = traceback.extract_tb(error.__traceback__)[-1]
@@ -60,44 +58,21 @@ async def send_next(
                 error=type(error).__name__,
                 where=f"{where.filename}:{where.lineno}",
             )
-            _note_refusal(session, notification, NotSent("defect"), at=now())
+            _note_refusal(session, notification, NotSent("defect"), at=clock.now())
         else:
             await failpoint("mailer.after_taken")
-            emit(session, notification, notification.deliver(at=now()))
+            emit(session, notification, notification.deliver(at=clock.now()))
             SENT.labels(notification.kind).inc()
     return True
 
 
-def _write(notification: Notification, group: GroupCopy, keyring: Keyring, *, sender: Address, at: datetime) -> Letter:
-    contact = _contact(notification.recipient, group, keyring)
-    if contact is None:
-        raise NotSent("no-contact", lasting=True)
-    try:
-        to = address(contact.name, contact.email)
-    except UnusableAddress:
-        raise NotSent("unusable-address", lasting=True) from None
-    reference = str(notification.id)
-    text = render(
-        notification.kind,
-        LANGUAGE,
-        recipient=notification.recipient,
-        name=contact.name,
-        legal_name=notification.legal_name,
-        group_number=notification.group_number,
-        plan_year=notification.plan_year,
-        effective_date=notification.effective_date,
-        reference=reference,
+async def _copies(session: AsyncSession, notification: Notification) -> Copies:
+    group_id, account_id, holder_id = notification.group_id, notification.account_id, notification.holder_id
+    return Copies(
+        group=await session.get_one(GroupCopy, group_id) if group_id else None,
+        account=await session.get_one(AccountCopy, account_id) if account_id else None,
+        holder=await session.get_one(AccountCopy, holder_id) if holder_id else None,
     )
-    return compose(text, message_id=notification.message_id, reference=reference, sender=sender, to=to, at=at)
-
-
-def _contact(recipient: Recipient, group: GroupCopy, keyring: Keyring) -> Contact | None:
-    """Who has the role now: whoever took it over since the event gets the message."""
-    try:
-        contacts = keyring.open(group.sealed_contacts, GroupContacts)
-    except Exception:  # a key that is missing here, or contents that are not contacts: neither says why in public
-        raise NotSent("contacts-unreadable") from None
-    return contacts.broker if recipient is Recipient.BROKER else contacts.contract_signer
 
 
 def _note_refusal(session: AsyncSession, notification: Notification, refusal: NotSent, *, at: datetime) -> None:

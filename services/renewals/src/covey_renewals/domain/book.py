@@ -1,4 +1,4 @@
-"""The book of business: a copy of every group, with the firm that serves it and since when."""
+"""The book of business: a copy of every group, of every firm, and of which firm serves which group since when."""
 
 from datetime import date, timedelta
 from uuid import UUID
@@ -26,9 +26,34 @@ class Group(Base):
     group_number: Mapped[str]
     legal_name: Mapped[str]
     renewal_date: Mapped[date]
-    firm_number: Mapped[str | None] = mapped_column(default=None)
-    firm_name: Mapped[str | None] = mapped_column(default=None)
-    acquired_date: Mapped[date | None] = mapped_column(default=None)
+
+
+class Firm(Base):
+    """What identity says of a firm, as of that firm's event number ``sequence``."""
+
+    __tablename__ = "firm"
+
+    firm_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    firm_number: Mapped[str]
+    firm_name: Mapped[str]
+
+
+class Appointment(Base):
+    """What identity says of a firm's service to a group, as of that appointment's event number ``sequence``.
+
+    It may be here before its group or its firm is.
+    """
+
+    __tablename__ = "appointment"
+
+    appointment_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    group_id: Mapped[UUID]
+    firm_id: Mapped[UUID]
+    starts_on: Mapped[date]
+    ends_on: Mapped[date | None]
+    acquired_on: Mapped[date]
 
 
 def new_since(today: date) -> date:

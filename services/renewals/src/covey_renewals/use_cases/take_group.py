@@ -30,9 +30,6 @@ async def take_group(session: AsyncSession, group: GroupState, *, sequence: int,
         group_number=group.group_number,
         legal_name=group.legal_name,
         renewal_date=group.renewal_date,
-        firm_number=group.broker.firm_number if group.broker else None,
-        firm_name=group.broker.firm_name if group.broker else None,
-        acquired_date=group.broker.acquired_date if group.broker else None,
     )
     if not is_news:
         return

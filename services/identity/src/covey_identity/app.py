@@ -1,0 +1,35 @@
+"""The identity service: what it is made of."""
+
+from covey_chassis.service import Companion, Service, Worker
+
+from covey_identity.consumers import groups
+from covey_identity.http import accounts, changes, codes, firms, internal, requests, users
+from covey_identity.progress import keep_acknowledging, keep_settling
+from covey_identity.settings import Settings
+from covey_identity.signals import listen
+from covey_identity.use_cases.forget_expired import forget_expired
+
+service = Service(
+    name="identity",
+    summary="Knows who is who and who may do what, and sees to it that a removal is true everywhere.",
+    settings=Settings,
+    routers=[
+        *accounts.routers,
+        requests.router,
+        codes.router,
+        users.users,
+        users.own,
+        changes.router,
+        firms.firms,
+        firms.appointments,
+        internal.feed,
+        internal.listeners,
+    ],
+    consumers=[groups],
+    workers=[Worker("forget-expired", forget_expired, every_s=60)],
+    companions=[
+        Companion("access-signals", listen),
+        Companion("access-barrier", keep_acknowledging),
+        Companion("access-changes", keep_settling),
+    ],
+)

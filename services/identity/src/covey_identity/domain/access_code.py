@@ -1,0 +1,133 @@
+"""Access codes (R-02): what they look like, and the life of one."""
+
+import hmac
+import secrets
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from covey_chassis.db import Aggregate, Base
+from covey_chassis.errors import Refusal
+from covey_chassis.ids import new_id
+from covey_chassis.lifecycle import Lifecycle
+from sqlalchemy import Enum
+from sqlalchemy.orm import Mapped, mapped_column
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base32: no I, L, O, U. Typed in any case; what looks alike is taken for what it looks like."""
+LENGTH = 16
+VALID_FOR = timedelta(hours=168)
+BUCKET_BITS = 20
+
+_LOOKS_LIKE = str.maketrans({"O": "0", "I": "1", "L": "1"})
+
+
+class CodeStatus(StrEnum):
+    """Where a code stands. One that has expired is still issued: time alone tells."""
+
+    ISSUED = "issued"
+    REDEEMED = "redeemed"
+    REPLACED = "replaced"
+    VOIDED = "voided"
+
+
+LIFECYCLE = Lifecycle[CodeStatus](
+    redeem={CodeStatus.ISSUED: CodeStatus.REDEEMED},
+    replace={CodeStatus.ISSUED: CodeStatus.REPLACED},
+    void={CodeStatus.ISSUED: CodeStatus.VOIDED},
+)
+
+
+class CodeNotGood(Refusal):
+    """This access code is not good. Check what you typed, or ask whoever sent it to you for a new one."""
+
+    status = 422
+
+
+class CodeExpired(Refusal):
+    """This access code has expired: a code is good for 168 hours."""
+
+    status = 422
+
+
+class CodeUsed(Refusal):
+    """This access code has been used already: a code is good once."""
+
+    status = 422
+
+
+class CodeReplaced(Refusal):
+    """A newer access code has been sent to you: use that one."""
+
+    status = 422
+
+
+class AccessCode(Aggregate, Base, kw_only=True):
+    """One code, of which only the hash is kept."""
+
+    __tablename__ = "access_code"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default_factory=new_id)
+    grant_id: Mapped[UUID]
+    status: Mapped[CodeStatus] = mapped_column(
+        Enum(CodeStatus, native_enum=False, length=None, values_callable=lambda kind: [each.value for each in kind]),
+        default=CodeStatus.ISSUED,
+    )
+    bucket: Mapped[int]
+    hash: Mapped[str] = mapped_column(repr=False)
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(init=False)
+
+    def __post_init__(self) -> None:
+        self.expires_at = self.issued_at + VALID_FOR
+
+    def has_expired(self, now: datetime) -> bool:
+        """Good for 168 hours to the second: not any more when they are over."""
+        return now >= self.expires_at
+
+    def redeem(self, *, now: datetime) -> None:
+        """Use it.
+
+        Raises:
+            CodeUsed, CodeReplaced, CodeExpired: which of them it is.
+            CodeNotGood: its grant was removed.
+        """
+        match self.status:
+            case CodeStatus.REDEEMED:
+                raise CodeUsed
+            case CodeStatus.REPLACED:
+                raise CodeReplaced
+            case CodeStatus.VOIDED:
+                raise CodeNotGood
+        if self.has_expired(now):
+            raise CodeExpired
+        self.status = LIFECYCLE.after("redeem", self.status)
+
+    def replace(self) -> None:
+        """A newer one takes its place."""
+        self.status = LIFECYCLE.after("replace", self.status)
+
+    def void(self) -> None:
+        """What it would have given is not there any more."""
+        self.status = LIFECYCLE.after("void", self.status)
+
+
+def draw() -> str:
+    """A new code: 80 random bits."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+
+
+def shown(code: str) -> str:
+    """As a person reads and types it: ``7F3K-9QWD-2MXR-V0TA``."""
+    return "-".join(code[start : start + 4] for start in range(0, LENGTH, 4))
+
+
+def as_typed(text: str) -> str | None:
+    """The code that somebody typed, in any case, with or without dashes and spaces; None when it can't be one."""
+    code = "".join(text.split()).replace("-", "").upper().translate(_LOOKS_LIKE)
+    return code if len(code) == LENGTH and set(code) <= set(ALPHABET) else None
+
+
+def bucket(code: str, secret: str) -> int:
+    """Which of a million drawers the code's hash is in: it can be looked up, and whoever has the drawer knows no code."""
+    return int.from_bytes(hmac.digest(secret.encode(), code.encode(), "sha256")[:4]) >> (32 - BUCKET_BITS)

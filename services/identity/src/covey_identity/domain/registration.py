@@ -1,0 +1,131 @@
+"""Somebody asks for an account, and has yet to prove that the address is theirs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, Self
+
+from covey_chassis.db import Base
+from covey_chassis.errors import Refusal
+from covey_chassis.ids import new_id
+from covey_contracts import SealedBody
+from covey_contracts.identity import Letter, MailRequested
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Mapped, mapped_column
+
+from covey_identity.domain import person_fields as fields
+from covey_identity.domain.bearer_secret import digest, new_secret
+
+VERIFY_ADDRESS = "verify-address"
+ALREADY_REGISTERED = "already-registered"
+
+
+class VerificationNotGood(Refusal):
+    """This verification is no longer good: register again, or sign on if you have an account."""
+
+    status = 422
+
+
+class NewRegistration(BaseModel):
+    """Who asks for an account."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    market_region: fields.MarketRegion
+    first_name: fields.PersonName
+    middle_initial: fields.MiddleInitial | None = None
+    last_name: fields.PersonName
+    company: fields.Company
+    email: fields.Email
+    language: fields.Language = "en"
+    terms_version: fields.TermsVersion
+    terms_accepted: Annotated[Literal[True], Field(description="The terms must be accepted.")]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has the address already."""
+
+    first_name: str
+    last_name: str
+    email: str
+    language: str
+    user_id: str
+
+
+class Registration(Base, kw_only=True):
+    """What somebody asked for, until they prove the address. A newer one for the same address replaces it.
+
+    It is kept just the same when the address has an account: but then nobody is ever sent its token.
+    """
+
+    __tablename__ = "registration"
+
+    email_key: Mapped[str] = mapped_column(primary_key=True, repr=False)
+    email: Mapped[str] = mapped_column(repr=False)
+    first_name: Mapped[str] = mapped_column(repr=False)
+    middle_initial: Mapped[str] = mapped_column(repr=False)
+    last_name: Mapped[str] = mapped_column(repr=False)
+    company: Mapped[str] = mapped_column(repr=False)
+    market_region: Mapped[str]
+    language: Mapped[str]
+    terms_version: Mapped[str]
+    terms_accepted_at: Mapped[datetime]
+    token_sha256: Mapped[bytes] = mapped_column(repr=False)
+    expires_at: Mapped[datetime]
+
+    @classmethod
+    def ask(
+        cls, new: NewRegistration, holder: Holder | None, *, at: datetime, hours: int, seal: Callable[[SealedBody], str]
+    ) -> tuple[Self, MailRequested]:
+        """Somebody asks: the address gets a token to prove it with, or, if it has an account, the account's user ID.
+
+        Whichever it is, the work is the same, so that its time does not tell.
+        """
+        token = new_secret()
+        registration = cls(
+            email_key=fields.address_key(new.email),
+            email=new.email,
+            first_name=new.first_name,
+            middle_initial=new.middle_initial or "",
+            last_name=new.last_name,
+            company=new.company,
+            market_region=new.market_region,
+            language=new.language,
+            terms_version=new.terms_version,
+            terms_accepted_at=at,
+            token_sha256=digest(token),
+            expires_at=at + timedelta(hours=hours),
+        )
+        if holder is None:
+            letter = Letter(
+                first_name=new.first_name,
+                last_name=new.last_name,
+                address=new.email,
+                language=new.language,
+                token=token,
+            )
+        else:
+            letter = Letter(
+                first_name=holder.first_name,
+                last_name=holder.last_name,
+                address=holder.email,
+                language=holder.language,
+                user_id=holder.user_id,
+            )
+        mail = MailRequested(
+            mail_id=new_id(),
+            purpose=VERIFY_ADDRESS if holder is None else ALREADY_REGISTERED,
+            expires_at=registration.expires_at if holder is None else None,
+            sealed=seal(letter),
+        )
+        return registration, mail
+
+    def is_good(self, *, at: datetime) -> bool:
+        """Whether it can still be verified."""
+        return at < self.expires_at
+
+    @property
+    def own_words(self) -> tuple[str, ...]:
+        """What a password must not contain, because others know it."""
+        return self.first_name, self.last_name, self.email.rpartition("@")[0]

@@ -1,0 +1,109 @@
+"""Changes of access on their way: what routes answer while one is, and where it can be watched."""
+
+import re
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from covey_chassis.access import By, StaffRight, signed_on
+from covey_chassis.http import Ctx, Session, refuses, service_router
+from covey_chassis.service import Context
+from covey_chassis.transaction import work_of
+from fastapi import Header, Request, Response
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
+
+from covey_identity.domain.access_change import AccessChange, AccessChangeNotFound, ChangeKind, Progress
+from covey_identity.progress import progress_of, wait_until_done
+
+router = service_router(prefix="/v1/access-changes", tags=["access changes"])
+
+WAIT_S_MAX = 10.0
+
+
+class ChangeView(BaseModel):
+    """A change of access, and how far it is."""
+
+    id: UUID
+    kind: ChangeKind
+    group_id: UUID
+    account_id: UUID | None
+    firm_id: UUID | None
+    status: Annotated[
+        Progress,
+        Field(
+            description="`pending`; `removed`: no service answers for that group any more; `everywhere`: every service "
+            "goes by it; `superseded`: a right was given again later."
+        ),
+    ]
+    at: datetime
+    done_at: datetime | None
+    how: Annotated[
+        str | None,
+        Field(description="`acknowledged` by every service, or `silence`: nobody can go by anything older any more."),
+    ]
+
+    @classmethod
+    def of(cls, change: AccessChange, status: Progress) -> "ChangeView":
+        return cls(
+            id=change.id,
+            kind=change.kind,
+            group_id=change.group_id,
+            account_id=change.account_id,
+            firm_id=change.firm_id,
+            status=status,
+            at=change.at,
+            done_at=change.done_at,
+            how=change.how,
+        )
+
+
+Prefer = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x20-\x7e]{0,200}$",
+        description="`wait=10` (RFC 7240): so many seconds the answer may wait for the change to be everywhere.",
+        examples=["wait=10"],
+    ),
+]
+
+
+def seconds_preferred(prefer: str | None, default: float = 0) -> float:
+    """How long the client would wait."""
+    found = re.search(r"(?:^|[,;\s])wait\s*=\s*(\d{1,3})(?:$|[,;\s])", prefer or "")
+    return min(float(found[1]), WAIT_S_MAX) if found else default
+
+
+def address_of(change: AccessChange) -> str:
+    """Where the change can be watched."""
+    return f"{router.prefix}/{change.id}"
+
+
+def wait_afterwards(request: Request, context: Context, change: AccessChange, seconds: float) -> None:
+    """Once all is committed, wait for the change: if it is everywhere in time, the answer says so, with 200."""
+    change_id = change.id
+
+    async def afterwards() -> Response | None:
+        if await wait_until_done(context, change_id, seconds=seconds) is Progress.PENDING:
+            return None
+        async with context.requests.session() as session:
+            done = await session.get_one(AccessChange, change_id)
+            view = ChangeView.of(done, await progress_of(session, done))
+        return JSONResponse(view.model_dump(mode="json"), 200)
+
+    if seconds > 0:
+        work_of(request).afterwards = afterwards
+
+
+@router.get(
+    "/{change_id}",
+    dependencies=[signed_on()],
+    responses=refuses(AccessChangeNotFound),
+    summary="How far a change of access is",
+)
+async def read_change(change_id: UUID, by: By, session: Session, ctx: Ctx) -> ChangeView:
+    """For whoever asked for the change, and for staff."""
+    change = await session.get(AccessChange, change_id)
+    if change is None or not (change.requested_by == by.account_id or by.has_staff_right([StaffRight.ACCESS_APPROVE])):
+        raise AccessChangeNotFound
+    return ChangeView.of(change, await progress_of(session, change))

@@ -1,0 +1,163 @@
+"""The group officer's request for a primary administrator (R-01), and the staff's decision."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from covey_chassis.access import By, StaffRight, public, staff
+from covey_chassis.http import After, Ctx, IdempotencyKey, Limit, Page, Session, page_of, refuses, says, service_router
+from covey_chassis.lifecycle import IllegalMove
+from fastapi import Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from covey_identity import queries
+from covey_identity.codes import draw_code
+from covey_identity.domain.access_request import (
+    AccessRequest,
+    AccessRequestNotFound,
+    GroupDoesNotMatch,
+    OwnRequest,
+    RequestStatus,
+)
+from covey_identity.domain.grant import UserAlreadyThere
+from covey_identity.domain.group import GroupNotFound
+from covey_identity.domain.person_fields import Company, Email, Language, PersonName
+from covey_identity.use_cases.decide_request import approve_request, decline_request
+from covey_identity.use_cases.request_access import Asked, request_access
+
+router = service_router(prefix="/v1/access-requests", tags=["access requests"])
+
+APPROVING = staff(StaffRight.ACCESS_APPROVE)
+
+Reference = Annotated[str, Path(pattern="^[0-9A-Z]{16}$", description="As the officer was told it.")]
+
+
+class NewRequest(BaseModel):
+    """The form: which group, who asks, and who shall be its primary administrator."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    group_number: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
+    company: Company
+    officer_first_name: PersonName
+    officer_last_name: PersonName
+    officer_email: Email
+    first_name: PersonName
+    last_name: PersonName
+    email: Email
+    language: Language = "en"
+
+
+class RequestStatusView(BaseModel):
+    """Where a request stands. It names nobody: whoever has the reference sees it."""
+
+    reference: str
+    status: RequestStatus
+    reason: Annotated[str | None, Field(description="Why it was declined.")]
+    submitted_at: datetime
+    decided_at: datetime | None
+
+
+class RequestView(RequestStatusView):
+    """A request as staff see it."""
+
+    group_number: str
+    company: str
+    officer_first_name: str
+    officer_last_name: str
+    officer_email: str
+    first_name: str
+    last_name: str
+    email: str
+    language: str
+    group_id: UUID | None
+    decided_by: UUID | None
+
+
+class Approval(BaseModel):
+    """Staff have verified the officer, and this is the group."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    group_id: UUID
+
+
+class Decline(BaseModel):
+    """Why it is declined, for the officer to read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+def _view(request: AccessRequest) -> RequestView:
+    return RequestView.model_validate(request, from_attributes=True)
+
+
+@router.post(
+    "",
+    status_code=202,
+    dependencies=[public("a group officer has no account")],
+    responses=says(202, "Location"),
+    summary="Ask for a primary administrator",
+)
+async def submit(
+    new: NewRequest, session: Session, ctx: Ctx, key: IdempotencyKey, response: Response
+) -> RequestStatusView:
+    """Staff verify it. Whether there is such a group, or such a person, the answer does not tell."""
+    request = await request_access(session, Asked(**new.model_dump()), at=ctx.clock.now())
+    response.headers["Location"] = f"{router.prefix}/{request.reference}"
+    return RequestStatusView.model_validate(request, from_attributes=True)
+
+
+@router.get("", dependencies=[APPROVING], summary="Requests, the oldest first")
+async def list_requests(
+    session: Session,
+    limit: Limit,
+    after: After,
+    status: Annotated[RequestStatus | None, Query(description="Only these.")] = None,
+) -> Page[RequestView]:
+    found, following = await page_of(session, queries.requests(status), by=[AccessRequest.id], limit=limit, after=after)
+    return Page(items=[_view(request) for request in found], next=following)
+
+
+@router.get(
+    "/{reference}",
+    dependencies=[public("whoever has the reference is the officer")],
+    responses=refuses(AccessRequestNotFound),
+    summary="Where a request stands",
+)
+async def read_status(reference: Reference, session: Session) -> RequestStatusView:
+    request = await queries.request_by_reference(session, reference)
+    return RequestStatusView.model_validate(request, from_attributes=True)
+
+
+@router.post(
+    "/{reference}/approval",
+    dependencies=[APPROVING],
+    responses=refuses(
+        AccessRequestNotFound, GroupNotFound, GroupDoesNotMatch, OwnRequest, UserAlreadyThere, IllegalMove
+    ),
+    summary="Approve a request",
+)
+async def approve(
+    reference: Reference, approval: Approval, by: By, session: Session, ctx: Ctx, key: IdempotencyKey
+) -> RequestView:
+    """The designated person gets an access code. When they redeem it they are the group's primary administrator."""
+    drawn = await draw_code(ctx)
+    at = ctx.clock.now()
+    request, _ = await approve_request(session, by, reference, approval.group_id, drawn, seal=ctx.keyring.seal, at=at)
+    return _view(request)
+
+
+@router.post(
+    "/{reference}/decline",
+    dependencies=[APPROVING],
+    responses=refuses(AccessRequestNotFound, IllegalMove),
+    summary="Decline a request",
+)
+async def decline(
+    reference: Reference, refusal: Decline, by: By, session: Session, ctx: Ctx, key: IdempotencyKey
+) -> RequestView:
+    """The officer sees the reason."""
+    return _view(await decline_request(session, by, reference, refusal.reason, at=ctx.clock.now()))

@@ -1,0 +1,431 @@
+"""Manage user access (R-06 to R-10): who holds what in a group, given, changed and taken away by its primary."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from covey_chassis.access import Actor, By, Right, StaffRight, requires, signed_on
+from covey_chassis.access.rights import DELEGABLE
+from covey_chassis.http import (
+    After,
+    Ctx,
+    IdempotencyKey,
+    Limit,
+    Page,
+    Session,
+    Version,
+    page_of,
+    refuses,
+    says,
+    service_router,
+    set_etag,
+)
+from covey_chassis.lifecycle import IllegalMove
+from covey_contracts.identity import GrantRole, GrantStatus
+from fastapi import Request, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity import queries
+from covey_identity.codes import draw_code
+from covey_identity.domain.access_change import AccessChange
+from covey_identity.domain.access_code import AccessCode
+from covey_identity.domain.account import Account
+from covey_identity.domain.firm import Firm, FirmMember, NotBrokerOfRecord
+from covey_identity.domain.grant import (
+    Grant,
+    MoreThanYouHold,
+    PrimaryHoldsEverything,
+    PrimaryIsTheCarriers,
+    Scope,
+    UserAlreadyThere,
+    UserNotFound,
+)
+from covey_identity.domain.group import GroupCopy
+from covey_identity.domain.person_fields import Email, Language, PersonName
+from covey_identity.http.changes import ChangeView, Prefer, address_of, seconds_preferred, wait_afterwards
+from covey_identity.progress import progress_of
+from covey_identity.use_cases.add_user import Invited, add_user
+from covey_identity.use_cases.change_rights import change_rights
+from covey_identity.use_cases.exclude_person import exclude_person, readmit_person
+from covey_identity.use_cases.grant_firm import grant_firm
+from covey_identity.use_cases.reissue_code import reissue_code
+from covey_identity.use_cases.remove_user import remove_user
+
+users = service_router(prefix="/v1/groups/{group_id}", tags=["user access"])
+own = service_router(prefix="/v1/access", tags=["user access"])
+
+MANAGING = requires(Right.ACCESS_MANAGE, or_staff=(StaffRight.ACCESS_APPROVE,))
+"""The primary administrator; staff see all of it, and act on a primary."""
+
+UNITS_MAX = 100
+
+
+def _delegable(right: Right) -> Right:
+    if right not in DELEGABLE:
+        raise PydanticCustomError("delegable", "cannot be given to anybody")
+    return right
+
+
+class Rights(BaseModel):
+    """What somebody may do, and in which billing units."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rights: Annotated[
+        list[Annotated[Right, AfterValidator(_delegable)]],
+        Field(min_length=1, max_length=len(Right), description="To act implies to view."),
+    ]
+    billing_units: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=20)]] | None,
+        Field(min_length=1, max_length=UNITS_MAX, description="Codes; null means all, later ones too."),
+    ] = None
+
+    @property
+    def scope(self) -> Scope:
+        return Scope.of(self.rights, self.billing_units)
+
+
+class NewUser(Rights):
+    """Somebody whom the primary administrator adds. The access code goes to the address."""
+
+    first_name: PersonName
+    last_name: PersonName
+    email: Email
+    language: Language = "en"
+
+
+class NewFirmGrant(Rights):
+    """Rights for all members of the group's broker of record."""
+
+    firm_id: UUID
+
+
+class UserView(BaseModel):
+    """Who holds rights in the group: a person, or a firm for its members."""
+
+    grant_id: UUID
+    role: GrantRole
+    status: Annotated[str, Field(description="`invited`, `code expired`, `active`, `removed`.")]
+    account_id: UUID | None
+    user_id: str | None
+    firm_id: UUID | None
+    firm_name: str | None
+    first_name: str | None
+    last_name: str | None
+    email: Annotated[str | None, Field(description="The address that the access code went to.")]
+    rights: list[Right]
+    billing_units: list[str] | None
+    given_by: UUID | None
+    since: datetime
+    code_expires_at: datetime | None
+
+
+class GroupAccess(BaseModel):
+    """A group that somebody sees, and what they may do there."""
+
+    group_id: UUID
+    group_number: str
+    legal_name: str
+    market_region: str
+    rights: list[Right]
+    billing_units: Annotated[list[str] | None, Field(description="Where any of the rights is held; null means all.")]
+    through_firms: list[str]
+    primary: Annotated[str | None, Field(description="The name of the group's primary administrator.")]
+
+
+async def _views(session: AsyncSession, grants: Sequence[Grant], now: datetime) -> list[UserView]:
+    codes = await queries.latest_codes(session, [grant.id for grant in grants])
+    account_ids = [grant.account_id for grant in grants if grant.account_id]
+    firm_ids = [grant.firm_id for grant in grants if grant.firm_id]
+    accounts = {each.id: each for each in await session.scalars(select(Account).where(Account.id.in_(account_ids)))}
+    firms = {each.id: each for each in await session.scalars(select(Firm).where(Firm.id.in_(firm_ids)))}
+    return [
+        _view(
+            grant,
+            codes.get(grant.id),
+            accounts.get(grant.account_id) if grant.account_id else None,
+            firms.get(grant.firm_id) if grant.firm_id else None,
+            now,
+        )
+        for grant in grants
+    ]
+
+
+def _view(grant: Grant, code: AccessCode | None, account: Account | None, firm: Firm | None, now: datetime) -> UserView:
+    status: str = grant.status.value
+    invited = grant.status is GrantStatus.INVITED
+    if invited and code is not None and code.has_expired(now):
+        status = "code expired"
+    return UserView(
+        grant_id=grant.id,
+        role=grant.role,
+        status=status,
+        account_id=grant.account_id,
+        user_id=account.user_id if account else None,
+        firm_id=grant.firm_id,
+        firm_name=firm.firm_name if firm else None,
+        first_name=account.first_name if account else grant.first_name,
+        last_name=account.last_name if account else grant.last_name,
+        email=grant.email,
+        rights=sorted(grant.scope.rights),
+        billing_units=grant.billing_units,
+        given_by=grant.given_by,
+        since=grant.since,
+        code_expires_at=code.expires_at if invited and code else None,
+    )
+
+
+async def _one(session: AsyncSession, grant: Grant, now: datetime) -> UserView:
+    await session.flush()
+    return (await _views(session, [grant], now))[0]
+
+
+# --- the primary's list ---
+
+
+@users.get("/users", dependencies=[MANAGING], summary="Who has access to a group")
+async def list_users(group_id: UUID, session: Session, ctx: Ctx, limit: Limit, after: After) -> Page[UserView]:
+    """People and firms that were given rights, those who were only invited too. You are responsible for the list."""
+    grants, following = await page_of(session, queries.users_of(group_id), by=[Grant.id], limit=limit, after=after)
+    return Page(items=await _views(session, grants, ctx.clock.now()), next=following)
+
+
+@users.get(
+    "/users/{grant_id}",
+    dependencies=[MANAGING],
+    responses=says(200, "ETag") | refuses(UserNotFound),
+    summary="One user of a group",
+)
+async def read_user(group_id: UUID, grant_id: UUID, session: Session, ctx: Ctx, response: Response) -> UserView:
+    grant = (await session.scalars(queries.users_of(group_id).where(Grant.id == grant_id))).one_or_none()
+    if grant is None:
+        raise UserNotFound(id=grant_id)
+    await set_etag(response, session, grant)
+    return await _one(session, grant, ctx.clock.now())
+
+
+@users.post(
+    "/users",
+    status_code=201,
+    dependencies=[requires(Right.ACCESS_MANAGE)],
+    responses=says(201, "ETag", "Location") | refuses(MoreThanYouHold, UserAlreadyThere),
+    summary="Add a user",
+)
+async def add(
+    group_id: UUID, new: NewUser, by: By, session: Session, ctx: Ctx, key: IdempotencyKey, response: Response
+) -> UserView:
+    """Give the same rights or fewer than your own. The person gets an access code by email, good for 168 hours."""
+    drawn = await draw_code(ctx)
+    invited = Invited(new.first_name, new.last_name, new.email, new.language)
+    at = ctx.clock.now()
+    grant = await add_user(session, by, group_id, invited, new.scope, drawn, seal=ctx.keyring.seal, at=at)
+    await set_etag(response, session, grant)
+    response.headers["Location"] = f"/v1/groups/{group_id}/users/{grant.id}"
+    return await _one(session, grant, at)
+
+
+@users.put(
+    "/users/{grant_id}/rights",
+    dependencies=[requires(Right.ACCESS_MANAGE)],
+    responses=says(200, "ETag") | refuses(UserNotFound, MoreThanYouHold, PrimaryHoldsEverything),
+    summary="Change what a user may do",
+)
+async def change(
+    group_id: UUID,
+    grant_id: UUID,
+    rights: Rights,
+    version: Version,
+    by: By,
+    session: Session,
+    ctx: Ctx,
+    key: IdempotencyKey,
+    response: Response,
+) -> UserView:
+    """Every service goes by it within moments, at most 8 seconds later."""
+    at = ctx.clock.now()
+    grant, _ = await change_rights(session, by, group_id, grant_id, version, rights.scope, at=at)
+    await set_etag(response, session, grant)
+    return await _one(session, grant, at)
+
+
+@users.delete(
+    "/users/{grant_id}",
+    status_code=202,
+    dependencies=[MANAGING],
+    responses=says(202, "Location")
+    | {200: {"model": ChangeView, "description": "Removed everywhere, within the time that `Prefer` allows."}}
+    | refuses(UserNotFound, PrimaryIsTheCarriers),
+    summary="Remove a user",
+)
+async def remove(
+    group_id: UUID,
+    grant_id: UUID,
+    request: Request,
+    by: By,
+    session: Session,
+    ctx: Ctx,
+    key: IdempotencyKey,
+    response: Response,
+    prefer: Prefer = None,
+) -> ChangeView:
+    """Once the status says `removed`, no service answers this person for this group any more. A firm loses its grant."""
+    change = await remove_user(session, by, group_id, grant_id, at=ctx.clock.now())
+    return await _on_its_way(request, session, ctx, response, change, prefer)
+
+
+@users.post(
+    "/users/{grant_id}/code",
+    dependencies=[MANAGING],
+    responses=refuses(UserNotFound, PrimaryIsTheCarriers, IllegalMove),
+    summary="Send another access code",
+)
+async def send_code_again(
+    group_id: UUID, grant_id: UUID, by: By, session: Session, ctx: Ctx, key: IdempotencyKey
+) -> UserView:
+    """The old code stops working. A primary administrator's code comes from the carrier."""
+    drawn = await draw_code(ctx)
+    at = ctx.clock.now()
+    grant = await reissue_code(session, by, group_id, grant_id, drawn, seal=ctx.keyring.seal, at=at)
+    return await _one(session, grant, at)
+
+
+# --- the broker's firm ---
+
+
+@users.post(
+    "/firm-grants",
+    status_code=201,
+    dependencies=[requires(Right.ACCESS_MANAGE)],
+    responses=says(201, "ETag", "Location") | refuses(MoreThanYouHold, UserAlreadyThere, NotBrokerOfRecord),
+    summary="Give rights to the broker's firm",
+)
+async def add_firm_grant(
+    group_id: UUID, new: NewFirmGrant, by: By, session: Session, ctx: Ctx, key: IdempotencyKey, response: Response
+) -> UserView:
+    """For all of its members. It is changed and removed like a user, and ends with the firm's appointment."""
+    at = ctx.clock.now()
+    grant, _ = await grant_firm(session, by, group_id, new.firm_id, new.scope, at=at)
+    await set_etag(response, session, grant)
+    response.headers["Location"] = f"/v1/groups/{group_id}/users/{grant.id}"
+    return await _one(session, grant, at)
+
+
+@users.post(
+    "/exclusions/{account_id}",
+    status_code=202,
+    dependencies=[requires(Right.ACCESS_MANAGE)],
+    responses=says(202, "Location")
+    | {200: {"model": ChangeView, "description": "Removed everywhere, within the time that `Prefer` allows."}}
+    | refuses(UserNotFound, PrimaryIsTheCarriers),
+    summary="Remove one person of the broker's firm",
+)
+async def exclude(
+    group_id: UUID,
+    account_id: UUID,
+    request: Request,
+    by: By,
+    session: Session,
+    ctx: Ctx,
+    key: IdempotencyKey,
+    response: Response,
+    prefer: Prefer = None,
+) -> ChangeView:
+    """The firm keeps what it holds; this person has none of it, and nothing of their own."""
+    change = await exclude_person(session, by, group_id, account_id, at=ctx.clock.now())
+    return await _on_its_way(request, session, ctx, response, change, prefer)
+
+
+@users.delete(
+    "/exclusions/{account_id}",
+    status_code=202,
+    dependencies=[requires(Right.ACCESS_MANAGE)],
+    responses=says(202, "Location")
+    | {200: {"model": ChangeView, "description": "True everywhere, within the time that `Prefer` allows."}}
+    | refuses(UserNotFound),
+    summary="Let a person of the broker's firm in again",
+)
+async def readmit(
+    group_id: UUID,
+    account_id: UUID,
+    request: Request,
+    by: By,
+    session: Session,
+    ctx: Ctx,
+    key: IdempotencyKey,
+    response: Response,
+    prefer: Prefer = None,
+) -> ChangeView:
+    """What the firm holds is theirs again. What they had of their own is not."""
+    change = await readmit_person(session, by, group_id, account_id, at=ctx.clock.now())
+    return await _on_its_way(request, session, ctx, response, change, prefer)
+
+
+async def _on_its_way(
+    request: Request, session: AsyncSession, ctx: Ctx, response: Response, change: AccessChange, prefer: str | None
+) -> ChangeView:
+    await session.flush()
+    response.headers["Location"] = address_of(change)
+    wait_afterwards(request, ctx, change, seconds_preferred(prefer))
+    return ChangeView.of(change, await progress_of(session, change))
+
+
+# --- one's own ---
+
+
+@own.get("/groups", dependencies=[signed_on()], summary="The groups that you have access to")
+async def list_own_groups(by: By, session: Session, limit: Limit, after: After) -> Page[GroupAccess]:
+    """With what you may do there, and who the primary administrator is; exact at this moment."""
+    held = text("group_copy.group_id IN (SELECT group_id FROM access_held WHERE account_id = :account_id)")
+    query = select(GroupCopy).where(held.bindparams(account_id=by.account_id))
+    groups, following = await page_of(session, query, by=[GroupCopy.group_id], limit=limit, after=after)
+    return Page(items=[await _access(session, by, group) for group in groups], next=following)
+
+
+async def _access(session: AsyncSession, by: Actor, group: GroupCopy) -> GroupAccess:
+    rows = (
+        await session.execute(
+            text(
+                "SELECT rights, billing_units FROM access_held WHERE account_id = :account_id AND group_id = :group_id"
+            ),
+            {"account_id": by.account_id, "group_id": group.group_id},
+        )
+    ).all()
+    everywhere = any(row.billing_units is None for row in rows)
+    units = None if everywhere else sorted({unit for row in rows for unit in row.billing_units})
+    firms = await session.scalars(
+        select(Firm.firm_name)
+        .join(FirmMember, FirmMember.firm_id == Firm.id)
+        .where(
+            FirmMember.account_id == by.account_id,
+            FirmMember.ended_at.is_(None),
+            text(
+                "EXISTS (SELECT FROM access_fact AS fact WHERE fact.firm_id = firm.id AND fact.active"
+                " AND fact.group_id = :group_id)"
+            ).bindparams(group_id=group.group_id),
+        )
+    )
+    primary = (
+        await session.execute(
+            select(Account.first_name, Account.last_name)
+            .join(Grant, Grant.account_id == Account.id)
+            .where(
+                Grant.group_id == group.group_id,
+                Grant.role == GrantRole.PRIMARY,
+                Grant.status == GrantStatus.ACTIVE,
+            )
+        )
+    ).one_or_none()
+    return GroupAccess(
+        group_id=group.group_id,
+        group_number=group.group_number,
+        legal_name=group.legal_name,
+        market_region=group.market_region,
+        rights=sorted({Right(right) for row in rows for right in row.rights}),
+        billing_units=units,
+        through_firms=sorted(set(firms)),
+        primary=f"{primary.first_name} {primary.last_name}" if primary else None,
+    )

@@ -1,0 +1,136 @@
+"""When a change of access is true everywhere, and not before: only then anybody is told so.
+
+Either every service has acknowledged it, or this process has known the committed change for longer than any service
+could still go by a lease, or finish a transaction, from before it; by its own monotonic clock, so that neither restarts
+nor other instances nor a clock that is set can make that time short.
+"""
+
+import time
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from covey_chassis.access.applier import acknowledge
+from covey_chassis.access.facts import SILENT_S
+from covey_chassis.service import Context
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.domain.access_change import AccessChange, ChangeKind, Progress
+from covey_identity.feed import everywhere_rev
+from covey_identity.ledger import Ledger
+from covey_identity.signals import signals_of, tell, wait
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 0.25
+PENDING_MAX = 1000
+
+_known_since: dict[str, dict[UUID, float]] = {}
+"""When this process first saw each pending change committed, by its monotonic clock; by database."""
+
+
+def start_change(
+    session: AsyncSession,
+    ledger: Ledger,
+    kind: ChangeKind,
+    *,
+    group_id: UUID,
+    account_id: UUID | None = None,
+    firm_id: UUID | None = None,
+    requested_by: UUID | None,
+    at: datetime,
+) -> AccessChange:
+    """Send a change on its way, with all that the ledger has recorded so far."""
+    change = AccessChange(
+        rev=ledger.rev,
+        kind=kind,
+        group_id=group_id,
+        account_id=account_id,
+        firm_id=firm_id,
+        requested_by=requested_by,
+        at=at,
+    )
+    session.add(change)
+    return change
+
+
+async def progress_of(session: AsyncSession, change: AccessChange) -> Progress:
+    """How far it is. A removal is superseded when something later gives the person a right in the group again."""
+    if change.kind is ChangeKind.REMOVED and change.account_id is not None:
+        again = await session.scalar(
+            text("SELECT 1 FROM access_held WHERE account_id = :account_id AND group_id = :group_id LIMIT 1"),
+            {"account_id": change.account_id, "group_id": change.group_id},
+        )
+        if again:
+            return Progress.SUPERSEDED
+    if change.done_at is None:
+        return Progress.PENDING
+    return Progress.REMOVED if change.kind is ChangeKind.REMOVED else Progress.EVERYWHERE
+
+
+async def settle(context: Context) -> None:
+    """Note which of the pending changes are done."""
+    async with context.workers.transaction() as session:
+        pending = (
+            await session.execute(
+                select(AccessChange.id, AccessChange.rev)
+                .where(AccessChange.done_at.is_(None))
+                .order_by(AccessChange.id)
+                .limit(PENDING_MAX)
+            )
+        ).all()
+        known_since = _known_since.setdefault(context.workers.url, {})
+        if not pending:
+            known_since.clear()
+            return
+        now = time.monotonic()  # after the read: what it found had been committed before
+        acknowledged_rev = await everywhere_rev(session)
+        for change_id, rev in pending:
+            since = known_since.setdefault(change_id, now)
+            how = "acknowledged" if rev <= acknowledged_rev else "silence" if now - since >= SILENT_S else None
+            if how is not None:
+                await session.execute(
+                    update(AccessChange)
+                    .where(AccessChange.id == change_id, AccessChange.done_at.is_(None))
+                    .values(done_at=context.clock.now(), how=how)
+                )
+                known_since.pop(change_id, None)
+                log.info("access.change_done", change_id=str(change_id), rev=rev, how=how)
+
+
+async def wait_until_done(context: Context, change_id: UUID, *, seconds: float) -> Progress:
+    """Wait for a committed change, but no longer than so; how far it is then. No connection is held meanwhile."""
+    deadline = time.monotonic() + seconds
+    while True:
+        signal = signals_of(context).next()
+        await settle(context)
+        async with context.workers.session() as session:
+            found = await progress_of(session, await session.get_one(AccessChange, change_id))
+        left = deadline - time.monotonic()
+        if found is not Progress.PENDING or left <= 0:
+            return found
+        await wait(signal, min(left, LOOK_S))
+
+
+async def keep_settling(context: Context) -> None:
+    """See to it that changes are done also when nobody waits for them, and after a restart."""
+    while True:
+        signal = signals_of(context).next()
+        try:
+            await settle(context)
+        except Exception as error:  # the database is away: it is tried again
+            log.warning("access.not_settled", error=type(error).__name__)
+        await wait(signal, LOOK_S)
+
+
+async def keep_acknowledging(context: Context) -> None:
+    """This service is its own listener: wait for whoever may act by facts of before, and note that they are done."""
+    while True:
+        signal = signals_of(context).next()
+        try:
+            if await acknowledge(context.workers):
+                await tell(context.workers)
+        except Exception as error:  # a lock that was not to be had in time, or a database that is away
+            log.warning("access.not_acknowledged", error=type(error).__name__)
+        await wait(signal, 1.0)

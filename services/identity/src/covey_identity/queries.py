@@ -1,0 +1,218 @@
+"""Named reads of groups, grants, codes, firms and requests. Those that a decision rests on come after ``lock_ledger``."""
+
+from collections.abc import Collection, Iterable, Sequence
+from uuid import UUID
+
+from covey_chassis.access import NotYours
+from covey_contracts.identity import GrantRole, GrantStatus
+from sqlalchemy import Select, func, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.domain.access_code import AccessCode, CodeStatus
+from covey_identity.domain.access_request import AccessRequest, AccessRequestNotFound, RequestStatus
+from covey_identity.domain.firm import Appointment, Firm, FirmMember
+from covey_identity.domain.grant import Grant, UserNotFound
+from covey_identity.domain.group import GroupCopy, GroupNotFound
+
+LASTS = Grant.status != GrantStatus.REMOVED
+
+
+async def group_of(session: AsyncSession, group_id: UUID) -> GroupCopy:
+    """The group.
+
+    Raises:
+        GroupNotFound: there is none.
+    """
+    group = await session.get(GroupCopy, group_id)
+    if group is None:
+        raise GroupNotFound(id=group_id)
+    return group
+
+
+# --- grants ---
+
+
+async def primary_grant(session: AsyncSession, group_id: UUID, *, of: UUID | None = None) -> Grant | None:
+    """The group's active primary's grant, locked; only if it is this account's, where one is named."""
+    query = select(Grant).where(
+        Grant.group_id == group_id, Grant.role == GrantRole.PRIMARY, Grant.status == GrantStatus.ACTIVE
+    )
+    if of is not None:
+        query = query.where(Grant.account_id == of)
+    return (await session.scalars(_fresh(query))).one_or_none()
+
+
+async def giving_grant(session: AsyncSession, group_id: UUID, account_id: UUID) -> Grant:
+    """By which somebody delegates in a group.
+
+    Raises:
+        NotYours: they are not its primary administrator, or no longer.
+    """
+    grant = await primary_grant(session, group_id, of=account_id)
+    if grant is None:
+        raise NotYours
+    return grant
+
+
+async def grant_in(session: AsyncSession, group_id: UUID, grant_id: UUID) -> Grant:
+    """A grant of the group that lasts, locked.
+
+    Raises:
+        UserNotFound: there is none.
+    """
+    query = select(Grant).where(Grant.id == grant_id, Grant.group_id == group_id, LASTS)
+    grant = (await session.scalars(_fresh(query))).one_or_none()
+    if grant is None:
+        raise UserNotFound(id=grant_id)
+    return grant
+
+
+async def grants_to(
+    session: AsyncSession, group_id: UUID, *, accounts: Collection[UUID] = (), emails: Collection[str] = ()
+) -> Sequence[Grant]:
+    """The grants in a group that last and are these people's, by account or by the address that was invited; locked."""
+    query = select(Grant).where(
+        Grant.group_id == group_id,
+        LASTS,
+        or_(
+            Grant.account_id.in_(list(accounts)),
+            func.lower(Grant.email).in_([email.lower() for email in emails]),
+        ),
+    )
+    return (await session.scalars(_fresh(query))).all()
+
+
+async def grants_to_firm(session: AsyncSession, group_id: UUID, firm_id: UUID) -> Sequence[Grant]:
+    """The firm's own grants in the group, and those that its members were given there, other than a primary's; locked."""
+    members = select(FirmMember.account_id).where(FirmMember.firm_id == firm_id, FirmMember.ended_at.is_(None))
+    query = select(Grant).where(
+        Grant.group_id == group_id,
+        LASTS,
+        Grant.role == GrantRole.SECONDARY,
+        or_(Grant.firm_id == firm_id, Grant.account_id.in_(members)),
+    )
+    return (await session.scalars(_fresh(query))).all()
+
+
+async def grants_given_by(session: AsyncSession, grants: Iterable[UUID]) -> Sequence[Grant]:
+    """What was delegated by these grants and lasts, locked."""
+    query = select(Grant).where(Grant.giving_grant.in_(list(grants)), LASTS)
+    return (await session.scalars(_fresh(query))).all()
+
+
+def users_of(group_id: UUID) -> Select[Grant]:
+    """The grants of a group that last."""
+    return select(Grant).where(Grant.group_id == group_id, LASTS)
+
+
+def _fresh(query: Select[Grant]) -> Select[Grant]:
+    """Locked, in one order for all, and as it is now: not as an earlier statement of the transaction saw it."""
+    return query.order_by(Grant.id).with_for_update().execution_options(populate_existing=True)
+
+
+# --- codes ---
+
+
+async def codes_in(session: AsyncSession, bucket: int) -> list[tuple[UUID, str]]:
+    """The codes that may be meant, with their hashes, whatever became of them."""
+    rows = await session.execute(select(AccessCode.id, AccessCode.hash).where(AccessCode.bucket == bucket))
+    return [(row.id, row.hash) for row in rows]
+
+
+async def code_to_redeem(session: AsyncSession, code_id: UUID) -> AccessCode:
+    """The code, locked and as it is now."""
+    return await session.get_one(AccessCode, code_id, with_for_update=True, populate_existing=True)
+
+
+async def issued_codes(session: AsyncSession, grants: Collection[UUID]) -> Sequence[AccessCode]:
+    """The codes of these grants that are out, locked."""
+    query = (
+        select(AccessCode)
+        .where(AccessCode.grant_id.in_(list(grants)), AccessCode.status == CodeStatus.ISSUED)
+        .order_by(AccessCode.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def latest_codes(session: AsyncSession, grants: Collection[UUID]) -> dict[UUID, AccessCode]:
+    """The newest code of each grant that ever had one."""
+    query = select(AccessCode).where(AccessCode.grant_id.in_(list(grants))).order_by(AccessCode.id)
+    return {code.grant_id: code for code in await session.scalars(query)}
+
+
+# --- firms ---
+
+
+async def firm_by_number(session: AsyncSession, firm_number: str) -> Firm | None:
+    """The firm, locked."""
+    return (await session.scalars(select(Firm).where(Firm.firm_number == firm_number).with_for_update())).one_or_none()
+
+
+async def lasting_appointment(session: AsyncSession, group_id: UUID) -> Appointment | None:
+    """The group's broker of record, locked."""
+    query = select(Appointment).where(Appointment.group_id == group_id, Appointment.ends_on.is_(None))
+    return (await session.scalars(query.with_for_update().execution_options(populate_existing=True))).one_or_none()
+
+
+async def groups_served_by(session: AsyncSession, firm_id: UUID) -> list[UUID]:
+    """The groups whose broker of record the firm is."""
+    query = select(Appointment.group_id).where(Appointment.firm_id == firm_id, Appointment.ends_on.is_(None))
+    return list(await session.scalars(query.order_by(Appointment.group_id)))
+
+
+async def present_member(session: AsyncSession, firm_id: UUID, account_id: UUID) -> FirmMember | None:
+    """The person's membership that lasts, locked."""
+    query = select(FirmMember).where(
+        FirmMember.firm_id == firm_id, FirmMember.account_id == account_id, FirmMember.ended_at.is_(None)
+    )
+    return (await session.scalars(query.with_for_update())).one_or_none()
+
+
+# --- requests ---
+
+
+async def request_by_reference(session: AsyncSession, reference: str, *, lock: bool = False) -> AccessRequest:
+    """The request.
+
+    Raises:
+        AccessRequestNotFound: there is none.
+    """
+    query = select(AccessRequest).where(AccessRequest.reference == reference)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    found = (await session.scalars(query)).one_or_none()
+    if found is None:
+        raise AccessRequestNotFound
+    return found
+
+
+async def waiting_requests(
+    session: AsyncSession, group_number: str, emails: Collection[str]
+) -> Sequence[AccessRequest]:
+    """Requests for these people in a group that nobody has decided yet, locked."""
+    query = select(AccessRequest).where(
+        AccessRequest.group_number == group_number,
+        AccessRequest.status == RequestStatus.SUBMITTED,
+        func.lower(AccessRequest.email).in_([email.lower() for email in emails]),
+    )
+    return (await session.scalars(query.order_by(AccessRequest.id).with_for_update())).all()
+
+
+def requests(status: RequestStatus | None) -> Select[AccessRequest]:
+    """The requests, of one status where that is said."""
+    query = select(AccessRequest)
+    return query if status is None else query.where(AccessRequest.status == status)
+
+
+# --- who sees what ---
+
+
+async def sees_group(session: AsyncSession, account_id: UUID, group_id: UUID) -> bool:
+    """Whether a person holds any right in the group, by themselves or through a firm."""
+    found = await session.scalar(
+        text("SELECT 1 FROM access_held WHERE account_id = :account_id AND group_id = :group_id LIMIT 1"),
+        {"account_id": account_id, "group_id": group_id},
+    )
+    return found is not None

@@ -1,0 +1,79 @@
+"""Somebody has no access to a group any more: whatever gave it to them goes, in one range of revisions."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from covey_chassis.access.facts import Fact
+from covey_chassis.outbox import emit
+from covey_contracts.identity import GrantRole
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity import queries, queries_accounts
+from covey_identity.domain.exclusion import Exclusion
+from covey_identity.domain.grant import Grant, PrimaryIsTheCarriers
+from covey_identity.ledger import Author, Ledger
+
+
+async def cut_off_person(
+    session: AsyncSession, ledger: Ledger, author: Author, grant: Grant, *, by_carrier: bool, at: datetime
+) -> None:
+    """Remove the holder of a grant from its group: all of their grants there, codes, requests, and what they delegated.
+
+    If a firm of theirs still gives them sight of the group, they are excluded from that.
+
+    Raises:
+        PrimaryIsTheCarriers: the person is the group's primary, and it is not the carrier who removes them.
+    """
+    accounts = [grant.account_id] if grant.account_id else []
+    emails = [grant.email] if grant.email else []
+    for account_id in accounts:
+        emails += await queries_accounts.addresses_of(session, account_id)
+    grants = {
+        each.id: each for each in await queries.grants_to(session, grant.group_id, accounts=accounts, emails=emails)
+    }
+    grants[grant.id] = grant
+    if not by_carrier and any(each.role is GrantRole.PRIMARY for each in grants.values()):
+        raise PrimaryIsTheCarriers
+    await ledger.record("user.removed", author, await remove_grants(session, list(grants.values()), at=at))
+    await _void_requests(session, grant.group_id, emails, at=at)
+    for account_id in accounts:
+        if await queries.sees_group(session, account_id, grant.group_id):
+            await exclude(session, ledger, author, grant.group_id, account_id)
+
+
+async def remove_grants(session: AsyncSession, grants: Sequence[Grant], *, at: datetime) -> list[Fact]:
+    """Remove grants and all that was delegated by them, void their codes, and tell the world; the facts to record."""
+    removed: dict[UUID, Grant] = {}
+    left = list(grants)
+    while left:
+        for grant in left:
+            removed[grant.id] = grant
+            emit(session, grant, grant.remove(at=at))
+        await session.flush()
+        left = list(await queries.grants_given_by(session, [grant.id for grant in left]))
+    for code in await queries.issued_codes(session, list(removed)):
+        code.void()
+    return [grant.fact() for grant in removed.values()]
+
+
+async def exclude(session: AsyncSession, ledger: Ledger, author: Author, group_id: UUID, account_id: UUID) -> Exclusion:
+    """Take from a person what their firms hold in the group."""
+    exclusion = (
+        await session.scalars(
+            select(Exclusion).where(Exclusion.group_id == group_id, Exclusion.account_id == account_id)
+        )
+    ).one_or_none()
+    if exclusion is None:
+        exclusion = Exclusion(group_id=group_id, account_id=account_id, active=True)
+        session.add(exclusion)
+    exclusion.active = True
+    await ledger.record("person.excluded", author, [exclusion.fact()])
+    return exclusion
+
+
+async def _void_requests(session: AsyncSession, group_id: UUID, emails: Collection[str], *, at: datetime) -> None:
+    group = await queries.group_of(session, group_id)
+    for request in await queries.waiting_requests(session, group.group_number, emails):
+        request.void(at=at)

@@ -1,0 +1,48 @@
+"""A program signs on."""
+
+import hmac
+from datetime import datetime
+
+from covey_chassis.access import AccountLocked
+from covey_chassis.access.tokens import issue
+from covey_chassis.errors import Refusal
+from joserfc.jwk import OKPKey
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.domain.account import Account
+from covey_identity.domain.bearer_secret import digest
+from covey_identity.domain.session import AccountSession
+from covey_identity.queries_accounts import account_of_user_id, load_account, lock_sessions
+
+
+class ClientRefused(Refusal):
+    """The client ID or the secret is not right."""
+
+    status = 401
+
+
+async def issue_client_token(session: AsyncSession, client_id: str, secret: str, *, at: datetime, key: OKPKey) -> str:
+    """An access token for the program's standing session; a new one stands where the last was ended.
+
+    Raises:
+        ClientRefused: there is no such program, or the secret is another one.
+        AccountLocked: the secret is right, but the program is locked.
+    """
+    found = await account_of_user_id(session, client_id)
+    if found is None or not _shows(found, secret):
+        raise ClientRefused
+    account = await load_account(session, found.id)
+    if not _shows(account, secret):
+        raise ClientRefused  # replaced meanwhile
+    if account.locked_at is not None:
+        raise AccountLocked
+    standing = next(iter(await lock_sessions(session, account.id)), None)
+    if standing is None:
+        standing = AccountSession.stand(account.id, at=at)
+        session.add(standing)
+    standing.used_at = at
+    return issue(key, account.id, standing.id, now=int(at.timestamp()))
+
+
+def _shows(account: Account, secret: str) -> bool:
+    return hmac.compare_digest(account.secret_sha256 or b"", digest(secret))

@@ -1,0 +1,39 @@
+"""Another access code for somebody who was invited: the old one stops working."""
+
+from datetime import datetime
+from uuid import UUID
+
+from covey_chassis.access import Actor, StaffRight
+from covey_contracts.identity import GrantRole
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity import queries
+from covey_identity.domain.grant import Grant, PrimaryIsTheCarriers
+from covey_identity.ledger import lock_ledger
+from covey_identity.use_cases.issue_code import Drawn, Seal, issue_code
+
+
+async def reissue_code(
+    session: AsyncSession, actor: Actor, group_id: UUID, grant_id: UUID, drawn: Drawn, *, seal: Seal, at: datetime
+) -> Grant:
+    """Issue a new code: a primary administrator's by the carrier, anybody else's by the primary.
+
+    Raises:
+        NotYours: the actor is neither the group's primary administrator nor staff.
+        UserNotFound: there is no such user.
+        PrimaryIsTheCarriers: the user is to be the primary, and the actor is not staff.
+        IllegalMove: the user needs no code any more.
+    """
+    await lock_ledger(session)
+    grant = await queries.grant_in(session, group_id, grant_id)
+    by_carrier = actor.has_staff_right([StaffRight.ACCESS_APPROVE])
+    if grant.role is GrantRole.PRIMARY:
+        if not by_carrier:
+            raise PrimaryIsTheCarriers
+    else:
+        await queries.giving_grant(session, group_id, actor.account_id)
+    grant.invite_again()
+    for code in await queries.issued_codes(session, [grant.id]):
+        code.replace()
+    await issue_code(session, grant, drawn, seal=seal, at=at)
+    return grant

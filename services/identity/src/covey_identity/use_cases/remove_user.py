@@ -1,0 +1,49 @@
+"""Somebody is removed from a group: from that moment they see nothing of it, anywhere."""
+
+from datetime import datetime
+from uuid import UUID
+
+from covey_chassis.access import Actor, StaffRight
+from covey_contracts.identity import GrantRole
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity import queries
+from covey_identity.domain.access_change import AccessChange, ChangeKind
+from covey_identity.domain.grant import PrimaryIsTheCarriers
+from covey_identity.ledger import Author, lock_ledger
+from covey_identity.progress import start_change
+from covey_identity.use_cases.cut_off import cut_off_person, remove_grants
+
+
+async def remove_user(
+    session: AsyncSession, actor: Actor, group_id: UUID, grant_id: UUID, *, at: datetime
+) -> AccessChange:
+    """Remove a user, or a firm's grant; a primary administrator is removed by the carrier, with all that was delegated.
+
+    Raises:
+        NotYours: the actor is neither the group's primary administrator nor staff.
+        UserNotFound: there is no such user.
+        PrimaryIsTheCarriers: the user is the primary, and the actor is not staff.
+    """
+    ledger = await lock_ledger(session)
+    by_carrier = actor.has_staff_right([StaffRight.ACCESS_APPROVE])
+    if not by_carrier:
+        await queries.giving_grant(session, group_id, actor.account_id)
+    author = Author.of(actor, "carrier" if by_carrier else "primary administrator")
+    grant = await queries.grant_in(session, group_id, grant_id)
+    if grant.role is GrantRole.PRIMARY and not by_carrier:
+        raise PrimaryIsTheCarriers
+    if grant.firm_id is not None:
+        await ledger.record("firm-grant.removed", author, await remove_grants(session, [grant], at=at))
+    else:
+        await cut_off_person(session, ledger, author, grant, by_carrier=by_carrier, at=at)
+    return start_change(
+        session,
+        ledger,
+        ChangeKind.REMOVED,
+        group_id=group_id,
+        account_id=grant.account_id,
+        firm_id=grant.firm_id,
+        requested_by=actor.account_id,
+        at=at,
+    )

@@ -1,0 +1,37 @@
+"""Staff replace a program's secret."""
+
+from datetime import datetime
+from uuid import UUID
+
+from covey_chassis.access import Actor
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.domain.account import Account, AccountKind, AccountNotFound, ProgramNotFound
+from covey_identity.domain.bearer_secret import new_secret
+from covey_identity.domain.session import AccountSession
+from covey_identity.ledger import Author, lock_ledger
+from covey_identity.queries_accounts import load_account, lock_sessions
+
+
+async def replace_program_secret(
+    session: AsyncSession, account_id: UUID, actor: Actor, *, at: datetime
+) -> tuple[Account, str]:
+    """A new secret, which is shown once. Whatever was signed on with the old one ends at once.
+
+    Raises:
+        ProgramNotFound: no program has this ID.
+    """
+    ledger = await lock_ledger(session)
+    try:
+        account = await load_account(session, account_id)
+    except AccountNotFound:
+        account = None
+    if account is None or account.kind is not AccountKind.PROGRAM:
+        raise ProgramNotFound(id=account_id)
+    secret = new_secret()
+    account.replace_secret(secret)
+    ended = [fact for each in await lock_sessions(session, account_id) if (fact := each.end(at=at))]
+    await ledger.record("program.secret-replaced", Author.of(actor, "staff"), ended)
+    await session.flush()
+    session.add(AccountSession.stand(account_id, at=at))
+    return account, secret

@@ -1,0 +1,57 @@
+"""A person signs on."""
+
+from covey_chassis.access import AccountLocked
+from covey_chassis.errors import Refusal
+from covey_chassis.service import Context
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.attempts import begin_attempt, clear_attempts, subject_of
+from covey_identity.domain.bearer_secret import new_secret
+from covey_identity.domain.session import AccountSession
+from covey_identity.domain.user_ids import as_stored
+from covey_identity.passwords import passwords_of
+from covey_identity.queries_accounts import account_of_user_id, load_account
+from covey_identity.settings import Settings
+
+PURPOSE = "sign-on"
+
+
+class SignOnRefused(Refusal):
+    """The user ID or the password is not right."""
+
+    status = 401
+
+
+async def sign_on(
+    context: Context, settings: Settings, session: AsyncSession, user_id: str, password: str
+) -> tuple[AccountSession, str]:
+    """A new session, and its token, which is shown once. What is refused takes the same work whatever the reason.
+
+    Raises:
+        TooManyAttempts: there were too many for this user ID, whether or not there is one.
+        SignOnRefused: there is no such user ID, it is a program's, or the password is another one.
+        AccountLocked: the password is right, but the account is locked.
+    """
+    subject = subject_of(as_stored(user_id))
+    await begin_attempt(context, PURPOSE, subject)
+    async with context.requests.transaction() as reading:
+        found = await account_of_user_id(reading, user_id)
+    stored = found.password_hash if found else None
+    passwords = passwords_of(settings)
+    right = await passwords.verify(stored, password)
+    if found is None or stored is None or not right:
+        raise SignOnRefused
+    renewed = await passwords.hash(password) if passwords.is_outdated(stored) else None
+
+    account = await load_account(session, found.id)
+    if account.locked_at is not None:
+        raise AccountLocked
+    if account.password_hash != stored:
+        raise SignOnRefused  # changed while it was verified
+    if renewed is not None:
+        account.password_hash = renewed
+    token = new_secret()
+    started = AccountSession.start(account.id, token, at=context.clock.now(), hours=settings.session_hours)
+    session.add(started)
+    await clear_attempts(session, PURPOSE, subject)
+    return started, token

@@ -1,0 +1,42 @@
+"""Whoever asked for an account proves the address, and chooses a password."""
+
+from covey_chassis.outbox import emit
+from covey_chassis.service import Context
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.domain.account import Account
+from covey_identity.domain.bearer_secret import digest
+from covey_identity.domain.registration import VerificationNotGood
+from covey_identity.passwords import check_password, passwords_of
+from covey_identity.queries_accounts import free_user_id, hold_address, registration_of_token
+from covey_identity.settings import Settings
+
+
+async def verify_registration(
+    context: Context, settings: Settings, session: AsyncSession, token: str, password: str
+) -> Account:
+    """Make the account. The token is good once; the password is hashed before anything is locked.
+
+    Raises:
+        VerificationNotGood: the token is not, or not any more, or the address has got an account meanwhile.
+        PasswordNotGood: the password is not; the token still is.
+    """
+    async with context.requests.transaction() as reading:
+        asked = await registration_of_token(reading, digest(token))
+    if asked is None or not asked.is_good(at=context.clock.now()):
+        raise VerificationNotGood
+    check_password(password, asked.own_words)
+    password_hash = await passwords_of(settings).hash(password)
+
+    at = context.clock.now()
+    registration = await registration_of_token(session, digest(token), lock=True)
+    if registration is None or not registration.is_good(at=at):
+        raise VerificationNotGood
+    if await hold_address(session, registration.email) is not None:
+        raise VerificationNotGood
+    user_id = await free_user_id(session)
+    account, registered = Account.register(registration, user_id, password_hash, at=at, seal=context.keyring.seal)
+    session.add(account)
+    await session.delete(registration)
+    emit(session, account, registered)
+    return account

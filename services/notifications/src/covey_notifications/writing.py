@@ -1,0 +1,140 @@
+"""From a notification to its email: who gets it, in which language, and what it says.
+
+What is sealed is opened here, in memory, for as long as it takes to write the message.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from covey_chassis.sealing import Keyring
+from covey_contracts import SealedBody
+from covey_contracts.identity import CodeLetter, Person
+from covey_contracts.identity import Letter as RequestedLetter
+from covey_contracts.membership import GroupContacts
+
+from covey_notifications.domain.account import AccountCopy
+from covey_notifications.domain.group import GroupCopy
+from covey_notifications.domain.notification import Kind, Notification, Recipient
+from covey_notifications.letter import Letter, compose
+from covey_notifications.mailbox import UnusableAddress, address
+from covey_notifications.smtp import NotSent
+from covey_notifications.texts import DEFAULT_LANGUAGE, Value, render, spoken
+
+Body = TypeVar("Body", bound=SealedBody)
+Words = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What is known of the group and the accounts that a message names, sealed as it came."""
+
+    group: GroupCopy | None = None
+    account: AccountCopy | None = None
+    holder: AccountCopy | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who gets a message."""
+
+    name: str
+    email: str
+    language: str = DEFAULT_LANGUAGE
+
+
+def write(
+    notification: Notification, copies: Copies, keyring: Keyring, *, sender: Address, zone: ZoneInfo, at: datetime
+) -> Letter:
+    """The email.
+
+    Raises:
+        NotSent: nobody has the role, the address is unusable, or what is sealed cannot be opened.
+    """
+    reader, words = KINDS[notification.kind](notification, copies, keyring)
+    try:
+        to = address(reader.name, reader.email)
+    except UnusableAddress:
+        raise NotSent("unusable-address", lasting=True) from None
+    reference = str(notification.id)
+    expires_at = notification.expires_at
+    text = render(
+        notification.kind,
+        spoken(reader.language),
+        name=reader.name,
+        reference=reference,
+        recipient=notification.recipient,
+        group_number=notification.group_number,
+        legal_name=notification.legal_name,
+        effective_date=notification.effective_date,
+        plan_year=notification.plan_year,
+        role=notification.role,
+        rights=notification.rights,
+        billing_units=notification.billing_units,
+        expires_at=None if expires_at is None else expires_at.astimezone(zone),
+        **words,
+    )
+    return compose(text, message_id=notification.message_id, reference=reference, sender=sender, to=to, at=at)
+
+
+# --- who gets it, and what only its own kind says ---
+
+
+def _to_role_in_group(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
+    """Who has the role now: whoever took it over since the event gets the message."""
+    assert copies.group is not None
+    contacts = _opened(keyring, copies.group.sealed_contacts, GroupContacts, "contacts-unreadable")
+    is_broker = notification.recipient is Recipient.BROKER
+    contact = contacts.broker if is_broker else contacts.contract_signer
+    if contact is None:
+        raise NotSent("no-contact", lasting=True)
+    return Reader(contact.name, contact.email), {}
+
+
+def _with_code(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
+    letter = _opened(keyring, notification.sealed_letter, CodeLetter, "letter-unreadable")
+    return _reader(letter), {"code": letter.code}
+
+
+def _with_token(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
+    letter = _opened(keyring, notification.sealed_letter, RequestedLetter, "letter-unreadable")
+    return _reader(letter), {"token": letter.token, "user_id": letter.user_id}
+
+
+def _to_giver(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
+    giver, holder = _person(copies.account, keyring), _person(copies.holder, keyring)
+    return _reader(giver), {"holder": _reader(holder).name, "holder_user_id": holder.user_id}
+
+
+def _to_holder(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
+    return _reader(_person(copies.account, keyring)), {}
+
+
+KINDS: dict[Kind, Callable[[Notification, Copies, Keyring], tuple[Reader, Words]]] = {
+    Kind.RENEWAL_AVAILABLE: _to_role_in_group,
+    Kind.ACCESS_CODE: _with_code,
+    Kind.VERIFY_ADDRESS: _with_token,
+    Kind.ALREADY_REGISTERED: _with_token,
+    Kind.USER_ADDED: _to_giver,
+    Kind.RIGHTS_CHANGED: _to_holder,
+    Kind.ACCESS_REMOVED: _to_holder,
+}
+
+
+def _reader(person: Person | CodeLetter | RequestedLetter) -> Reader:
+    return Reader(f"{person.first_name} {person.last_name}", person.address, person.language)
+
+
+def _person(account: AccountCopy | None, keyring: Keyring) -> Person:
+    assert account is not None
+    return _opened(keyring, account.sealed_person, Person, "account-unreadable")
+
+
+def _opened(keyring: Keyring, sealed: str | None, kind: type[Body], otherwise: str) -> Body:
+    try:
+        return keyring.open(sealed or "", kind)
+    except Exception:  # a key that is missing here, or contents of another kind: neither says why in public
+        raise NotSent(otherwise) from None
