@@ -29,9 +29,9 @@ class Operation:
 
     @property
     def answered(self) -> dict[str, Any]:
-        """The headers of its success."""
-        (success,) = [said for status, said in self.said["responses"].items() if status.startswith("2")]
-        return dict(success.get("headers", {}))
+        """The headers of its success, in whichever way it succeeds."""
+        successes = [said for status, said in self.said["responses"].items() if status.startswith("2")]
+        return {name: header for said in successes for name, header in said.get("headers", {}).items()}
 
 
 def operations() -> Iterator[Operation]:

@@ -123,6 +123,9 @@ def test_a_service_may_write_what_it_owns_and_read_what_it_listens_to_and_nothin
         ("topic", "covey.renewal.changed.v1", "write"),
         ("topic", "covey.group.registered.v1", "read"),
         ("topic", "covey.group.changed.v1", "read"),
+        ("topic", "covey.firm.registered.v1", "read"),
+        ("topic", "covey.firm.changed.v1", "read"),
+        ("topic", "covey.appointment.changed.v1", "read"),
         ("group", "renewals.", "read"),
     }
 

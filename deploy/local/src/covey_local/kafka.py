@@ -118,7 +118,8 @@ class Kafka:
         settings.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
         logging.write_text(LOGGING.format(log=self.log))
         if not (self.folder / "data" / "meta.properties").exists():
-            format_storage = ("kafka.tools.StorageTool", "format", f"--cluster-id={_cluster_id(self.folder)}", "-c", str(settings))
+            identity = f"--cluster-id={_cluster_id(self.folder)}"  # one word: it may begin with a dash
+            format_storage = ("kafka.tools.StorageTool", "format", identity, "-c", str(settings))
             await asyncio.to_thread(
                 processes.run,
                 [*_java(classpath), *format_storage, "--ignore-formatted", *self._scram()],

@@ -35,11 +35,19 @@ TYPES = {datetime: DateTime(timezone=True)}
 """A point in time always has its zone."""
 
 
-class Base(MappedAsDataclass, DeclarativeBase):
-    """What all mapped classes of a service derive from. One service runs in a process, so there is one registry."""
+_tables: dict[str, MetaData] = {}
+"""The tables of each service's package: tests import several services, which may name their tables alike."""
 
-    metadata = MetaData(naming_convention=NAMES)
+
+class Base(MappedAsDataclass, DeclarativeBase):
+    """What all mapped classes of a service derive from."""
+
     type_annotation_map = TYPES
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        package = cls.__module__.partition(".")[0]
+        cls.metadata = _tables.setdefault(package, MetaData(naming_convention=NAMES))
+        super().__init_subclass__(**options)
 
 
 class Aggregate(MappedAsDataclass):

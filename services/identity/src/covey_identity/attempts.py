@@ -38,12 +38,12 @@ def subject_of(name: str) -> bytes:
 async def begin_attempt(context: Context, purpose: str, subject: bytes) -> None:
     """Count an attempt as failed, until ``clear_attempts`` says otherwise. Call it before looking at the secret.
 
-    It takes a connection of its own: where that is possible, call it before the request's first statement.
+    It takes a connection of its own, of the workers': requests that each hold one of theirs must not wait for another.
 
     Raises:
         TooManyAttempts: there were too many; this one does not count.
     """
-    async with context.requests.transaction() as session:
+    async with context.workers.transaction() as session:
         parameters = {"purpose": purpose, "subject": subject}
         counted = await session.scalar(
             _COUNT, parameters | {"free": FREE, "pause_max_s": PAUSE_MAX_S, "hours": FORGOTTEN_HOURS}

@@ -73,11 +73,12 @@ class Ledger:
 async def lock_ledger(session: AsyncSession) -> Ledger:
     """Lock the ledger. Nothing that the decision rests on may have been read before."""
     await failpoint("ledger.before_lock")
-    rev = (await session.execute(text("SELECT rev FROM access_ledger FOR UPDATE"))).scalar_one()
+    rev = (await session.execute(_LOCK)).scalar_one()
     await failpoint("ledger.locked")
     return Ledger(session, rev)
 
 
+_LOCK = text("SELECT rev FROM access_ledger FOR UPDATE")
 _LOG = text(
     """
     INSERT INTO access_log (rev, id, act, authority, account_id, session_id, correlation_id, fact)

@@ -171,7 +171,7 @@ async def acknowledge(database: Database) -> bool:
         return False
     for key in pending.keys if pending.leased else ():
         async with database.transaction() as session:
-            await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            await session.execute(_BARRIER, {"key": key})
     await failpoint("access.before_ack")
     async with database.transaction() as session:
         await session.execute(_ACK, {"rev": pending.seen_rev, "fence": pending.fence})
@@ -186,7 +186,8 @@ _HOLD = text(
        SET holder = :me, holder_until = clock_timestamp() + make_interval(secs => :hold_s),
            fence = fence + (holder IS DISTINCT FROM :me)::int
      WHERE NOT authority AND (holder = :me OR holder_until < clock_timestamp())
-    RETURNING fence, seen_rev, seen_id, acked_rev, extract(epoch FROM pg_postmaster_start_time())::text AS server, clock_timestamp() AS t0
+    RETURNING fence, seen_rev, seen_id, acked_rev, extract(epoch FROM pg_postmaster_start_time())::text AS server,
+              clock_timestamp() AS t0
     """
 )
 _UNMOVED = """
@@ -223,4 +224,5 @@ _PENDING = text(
       FROM access_applier AS applier
     """
 )
+_BARRIER = text("SELECT pg_advisory_xact_lock(:key)")
 _ACK = text("UPDATE access_applier SET acked_rev = :rev WHERE fence = :fence AND acked_rev < :rev AND seen_rev >= :rev")

@@ -420,6 +420,7 @@ class StaffMember(BaseModel):
     user_id: str
     first_name: str
     last_name: str
+    email: str
     rights: list[str]
 
     @classmethod
@@ -429,6 +430,7 @@ class StaffMember(BaseModel):
             user_id=found.user_id,
             first_name=found.first_name,
             last_name=found.last_name,
+            email=found.address,
             rights=rights,
         )
 

@@ -274,7 +274,8 @@ async def remove(
 ) -> ChangeView:
     """Once the status says `removed`, no service answers this person for this group any more. A firm loses its grant."""
     change = await remove_user(session, by, group_id, grant_id, at=ctx.clock.now())
-    return await _on_its_way(request, session, ctx, response, change, prefer)
+    response.headers["Location"] = address_of(change)
+    return await _on_its_way(request, session, ctx, change, prefer)
 
 
 @users.post(
@@ -336,7 +337,8 @@ async def exclude(
 ) -> ChangeView:
     """The firm keeps what it holds; this person has none of it, and nothing of their own."""
     change = await exclude_person(session, by, group_id, account_id, at=ctx.clock.now())
-    return await _on_its_way(request, session, ctx, response, change, prefer)
+    response.headers["Location"] = address_of(change)
+    return await _on_its_way(request, session, ctx, change, prefer)
 
 
 @users.delete(
@@ -361,14 +363,14 @@ async def readmit(
 ) -> ChangeView:
     """What the firm holds is theirs again. What they had of their own is not."""
     change = await readmit_person(session, by, group_id, account_id, at=ctx.clock.now())
-    return await _on_its_way(request, session, ctx, response, change, prefer)
+    response.headers["Location"] = address_of(change)
+    return await _on_its_way(request, session, ctx, change, prefer)
 
 
 async def _on_its_way(
-    request: Request, session: AsyncSession, ctx: Ctx, response: Response, change: AccessChange, prefer: str | None
+    request: Request, session: AsyncSession, ctx: Ctx, change: AccessChange, prefer: str | None
 ) -> ChangeView:
     await session.flush()
-    response.headers["Location"] = address_of(change)
     wait_afterwards(request, ctx, change, seconds_preferred(prefer))
     return ChangeView.of(change, await progress_of(session, change))
 
