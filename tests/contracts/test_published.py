@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from aiosmtpd.smtp import SMTP
 from covey_chassis.testing import Harness, Published, ServiceHarness
 from covey_contracts import EVENTS
+from covey_contracts.identity import AccessCodeIssued, CodeLetter, Letter, MailRequested
+from covey_contracts.membership import GroupChanged, GroupRegistered
+from covey_identity.app import service as identity_service
 from covey_local.demo.book import as_csv, make_book
 from covey_local.mail import Catcher, Faults, Inbox
 from covey_membership.app import service as membership_service
@@ -48,13 +53,67 @@ async def hand_over(events: list[Published], to: Harness) -> None:
         await to.deliver(each.event, sequence=each.sequence or 1, event_id=each.event_id)
 
 
+async def let_somebody_in(identity: Harness, group: GroupRegistered) -> None:
+    """All that identity tells of: a firm is renamed, people register, one becomes the primary, by another address."""
+    broker = group.broker and group.broker.model_copy(update={"firm_name": "Renamed Benefits"})
+    await identity.deliver(GroupChanged(**group.model_dump() | {"broker": broker}), sequence=10)
+    staff = await staff_member(identity)
+    anybody = identity.client(None)
+    form = {"market_region": "California", "first_name": "Prim", "last_name": "Ary", "company": "A Bakery"}
+    terms = {"terms_version": "1", "terms_accepted": True}
+    await anybody.post("/v1/registrations", json=form | terms | {"email": "prim@home.example"}, headers=command())
+    token = identity.context.keyring.open((await identity.published(MailRequested))[-1].event.sealed, Letter).token
+    password = {"token": token, "password": "quillfern-9-thistle"}
+    account = (await anybody.post("/v1/registrations/verification", json=password, headers=command())).json()
+    request = {
+        "group_number": group.group_number,
+        "company": "A Bakery",
+        "officer_first_name": "Olu",
+        "officer_last_name": "Officer",
+        "officer_email": "olu@bakery.example",
+        "first_name": "Prim",
+        "last_name": "Ary",
+        "email": "prim@bakery.example",
+    }
+    asked = await anybody.post("/v1/access-requests", json=request, headers=command())
+    path = f"{asked.headers['Location']}/approval"
+    approved = await staff.post(path, json={"group_id": str(group.group_id)}, headers=command())
+    assert approved.status_code == 200, approved.text
+    sealed = (await identity.published(AccessCodeIssued))[-1].event.sealed
+    code = identity.context.keyring.open(sealed, CodeLetter).code
+    primary = identity.client(UUID(account["account_id"]))
+    headers = command() | {"Prefer": "wait=0"}
+    redeemed = await primary.post("/v1/access-codes/redemption", json={"code": code}, headers=headers)
+    assert redeemed.status_code == 200, redeemed.text
+
+
+async def staff_member(identity: Harness) -> httpx.AsyncClient:
+    """The client of somebody whom an operator made staff."""
+    person = {"first_name": "Sam", "last_name": "Staff", "email": "sam@carrier.example", "rights": ["access.approve"]}
+    made = await identity.client(None).post("/internal/staff", json=person, headers=identity.operator)
+    return identity.client(UUID(made.json()["account_id"]))
+
+
+def command() -> dict[str, str]:
+    return {"Idempotency-Key": uuid4().hex}
+
+
 async def test_every_kind_of_event_is_published_as_its_schema_says(
-    service_harness: ServiceHarness, smtp: tuple[int, Faults]
+    service_harness: ServiceHarness, smtp: tuple[int, Faults], sealing_keys: Path, signing_key: object
 ) -> None:
     port, faults = smtp
     mail = {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_tls": "none", "mail_from": "no-reply@carrier.example"}
+    keys = {
+        "signing_keys": sealing_keys / "signing.jwks.json",
+        "listener_credentials": {},
+        "code_secret": "a secret of a test that is long enough",
+        "argon2_memory_kib": 8,
+        "argon2_passes": 1,
+        "argon2_lanes": 1,
+    }
     async with (
         service_harness(membership_service) as membership,
+        service_harness(identity_service, **keys) as identity,
         service_harness(renewals_service) as renewals,
         service_harness(notifications_service, **mail) as notifications,
     ):
@@ -74,13 +133,16 @@ async def test_every_kind_of_event_is_published_as_its_schema_says(
         await renewals.move_date(today + timedelta(days=90))
         await renewals.work("sweep")
 
+        await hand_over(groups, identity)
+        await let_somebody_in(identity, next(each.event for each in groups if isinstance(each.event, GroupRegistered)))
+
         await hand_over(groups, notifications)
         await hand_over(await renewals.published(), notifications)
         faults.refuse, faults.code = 1, 550
         await notifications.work("mailer-1")
 
         published: Facts = {}
-        for service in (membership, renewals, notifications):
+        for service in (membership, identity, renewals, notifications):
             published |= await waiting(service)
 
     assert published.keys() == {event.topic.name for event in EVENTS}

@@ -421,3 +421,60 @@ async def test_of_many_codes_sent_at_once_one_is_good(story: Story, covey: Harne
         await run(covey, "DELETE FROM attempt")
         statuses.append((await story.redeem(person, code)).json().get("code"))
     assert Counter(statuses) == {"code-replaced": 5, None: 1}
+
+
+# --- whoever is taken out of a group has no code left for it ---
+
+
+async def test_whoever_is_excluded_cannot_redeem_a_code_that_they_still_have(story: Story) -> None:
+    group, primary, person, grant, code = await invited(story, rights=[Right.BILLING_PAY])
+    await story.changes_broker(group, "F-1")
+    await story.joins(person, await story.firm("F-1"))
+    reference = await story.request(group, person)
+
+    answer = await primary.api.post(f"/v1/groups/{group}/exclusions/{person.account_id}", headers=command())
+
+    assert answer.status_code == 202
+    assert (await story.redeem(person, code)).json()["code"] == "code-not-good"
+    assert await story.sees(person) == {}
+    assert (await primary.api.get(f"/v1/groups/{group}/users/{grant}")).status_code == 404
+    assert (await story.covey.client(None).get(f"/v1/access-requests/{reference}")).json()["status"] == "voided"
+
+
+async def test_a_primary_does_not_exclude_whom_the_carrier_has_invited_as_the_next_one(story: Story) -> None:
+    group = await story.group(broker="F-1")
+    primary, person = await story.primary(group), await story.person("Next")
+    await story.joins(person, await story.firm("F-1"))
+    await story.approve(group, await story.request(group, person))
+
+    answer = await primary.api.post(f"/v1/groups/{group}/exclusions/{person.account_id}", headers=command())
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "primary-is-the-carriers")
+    assert (await story.redeem(person, await story.code())).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["the firm goes", "they leave the firm"])
+async def test_a_code_for_a_person_of_the_firm_goes_with_the_firm(story: Story, how: str) -> None:
+    group, _, person, _, code = await invited(story)
+    await story.changes_broker(group, "F-1")
+    firm = await story.firm("F-1")
+    await story.joins(person, firm)
+
+    if how == "the firm goes":
+        await story.changes_broker(group, None)
+    else:
+        await story.covey.api.delete(f"/v1/firms/{firm}/members/{person.account_id}", headers=command())
+
+    assert (await story.redeem(person, code)).json()["code"] == "code-not-good"
+    assert await story.sees(person) == {}
+
+
+async def test_an_invitation_as_the_primary_outlasts_the_firm(story: Story) -> None:
+    group = await story.group(broker="F-1")
+    person = await story.person("Prim")
+    await story.joins(person, await story.firm("F-1"))
+    await story.approve(group, await story.request(group, person))
+
+    await story.changes_broker(group, None)
+
+    assert (await story.redeem(person, await story.code())).status_code == 200

@@ -156,20 +156,18 @@ class Model:
     def appoint(self, group: UUID, firm: UUID | None) -> None:
         former = self.broker[group]
         if former not in (None, firm):
+            theirs = {key for of, person in self.members if of == former for key in self.of_person(group, person)}
             self.drop(
                 key
                 for key, grant in self.in_group(group)
-                if grant.firm == former or (grant.role == "secondary" and (former, grant.person) in self.members)
+                if grant.firm == former or (grant.role == "secondary" and key in theirs)
             )
         self.broker[group] = firm
 
     def leave(self, firm: UUID, person: UUID) -> None:
         self.members.discard((firm, person))
-        self.drop(
-            key
-            for key, grant in self.grants.items()
-            if self.broker[grant.group] == firm and grant.person == person and grant.role == "secondary"
-        )
+        for group in (group for group, broker in self.broker.items() if broker == firm):
+            self.drop(key for key in self.of_person(group, person) if self.grants[key].role == "secondary")
 
     def drop(self, keys: Any) -> None:
         """They go, and what was given by them."""

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import sys
+from types import FrameType
 
 import uvicorn
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from covey_chassis import failpoints
 from covey_chassis.app import create_app
 from covey_chassis.logs import configure_logging
 from covey_chassis.running import Running
-from covey_chassis.service import Service
+from covey_chassis.service import Context, Service
 from covey_chassis.settings import ServiceSettings
 from covey_chassis.telemetry import configure_tracing
 
@@ -24,6 +25,18 @@ def settings_of(service: Service) -> ServiceSettings:
         sys.exit(f"{service.name} can't run with the COVEY_... settings that it was given: {error}")
 
 
+class _Server(uvicorn.Server):
+    """A server that tells those who stream that the process is to end: it would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, context: Context) -> None:
+        super().__init__(config)
+        self._context = context
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._context.stopping.set()
+        super().handle_exit(sig, frame)
+
+
 def serve(service: Service) -> None:
     """Run one process of the service until SIGTERM or SIGINT."""
     settings = settings_of(service)
@@ -32,7 +45,7 @@ def serve(service: Service) -> None:
     failpoints.arm(settings.failpoints)
     running = Running(service, settings)
     app = create_app(service, running.context, ready=running.ready, live=running.live, lifespan=running.lifespan)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.http_host,
         port=settings.http_port,
@@ -40,6 +53,10 @@ def serve(service: Service) -> None:
         access_log=False,
         timeout_graceful_shutdown=15,
     )
+    server = _Server(config, running.context)
+    server.run()
+    if not server.started:
+        sys.exit(f"{service.name} did not start")
 
 
 def main(arguments: list[str]) -> None:

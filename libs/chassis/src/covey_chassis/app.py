@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 
 from covey_chassis import operations, problems, telemetry
+from covey_chassis.access import watching
 from covey_chassis.access.requiring import Requirement, check_declared, requirement_of
 from covey_chassis.describing import describe_access, describe_shared_headers
 from covey_chassis.edge import Edge
@@ -67,7 +68,8 @@ def create_app(
         exception_handlers={HTTPException: _answer, RequestValidationError: _answer},
     )
     app.state.context = context
-    for router in (*service.routers, operations.router, probe_routes(ready=ready, live=live), manual_routes()):
+    own = (watching.router, operations.router, probe_routes(ready=ready, live=live), manual_routes())
+    for router in (*service.routers, *own):
         app.include_router(router, max_body_size=BODY_BYTES_MAX)
     _check_operation_ids(app)
     _check_access(app)

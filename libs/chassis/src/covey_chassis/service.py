@@ -1,7 +1,8 @@
 """A service is its name, routes, consumers and workers. ``covey_chassis.running`` runs them, in one process or several."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
@@ -27,6 +28,8 @@ class Context:
     clock: Clock
     keyring: Keyring
     verifier: "Verifier"
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process is asked to end: long answers come to their end then."""
 
 
 @dataclass(frozen=True)

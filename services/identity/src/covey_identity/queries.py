@@ -5,11 +5,13 @@ from uuid import UUID
 
 from covey_chassis.access import NotYours
 from covey_contracts.identity import GrantRole, GrantStatus
+from covey_contracts.membership import BrokerOfRecord
 from sqlalchemy import Select, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.access_code import AccessCode, CodeStatus
 from covey_identity.domain.access_request import AccessRequest, AccessRequestNotFound, RequestStatus
+from covey_identity.domain.account import AccountAddress
 from covey_identity.domain.firm import Appointment, Firm, FirmMember
 from covey_identity.domain.grant import Grant, UserNotFound
 from covey_identity.domain.group import GroupCopy, GroupNotFound
@@ -83,13 +85,17 @@ async def grants_to(
 
 
 async def grants_to_firm(session: AsyncSession, group_id: UUID, firm_id: UUID) -> Sequence[Grant]:
-    """The firm's own grants in the group, and those that its members were given there, other than a primary's; locked."""
+    """The firm's own grants in the group, and those that its members were given or offered there; locked.
+
+    A primary's is the carrier's, and not among them.
+    """
     members = select(FirmMember.account_id).where(FirmMember.firm_id == firm_id, FirmMember.ended_at.is_(None))
+    addresses = select(func.lower(AccountAddress.email)).where(AccountAddress.account_id.in_(members))
     query = select(Grant).where(
         Grant.group_id == group_id,
         LASTS,
         Grant.role == GrantRole.SECONDARY,
-        or_(Grant.firm_id == firm_id, Grant.account_id.in_(members)),
+        or_(Grant.firm_id == firm_id, Grant.account_id.in_(members), func.lower(Grant.email).in_(addresses)),
     )
     return (await session.scalars(_fresh(query))).all()
 
@@ -154,6 +160,17 @@ async def lasting_appointment(session: AsyncSession, group_id: UUID) -> Appointm
     """The group's broker of record, locked."""
     query = select(Appointment).where(Appointment.group_id == group_id, Appointment.ends_on.is_(None))
     return (await session.scalars(query.with_for_update().execution_options(populate_existing=True))).one_or_none()
+
+
+async def broker_of(session: AsyncSession, group_id: UUID) -> BrokerOfRecord | None:
+    """The group's broker of record as it is known here, in the words of the carrier's book."""
+    query = (
+        select(Firm.firm_number, Firm.firm_name, Appointment.acquired_on)
+        .join(Firm, Firm.id == Appointment.firm_id)
+        .where(Appointment.group_id == group_id, Appointment.ends_on.is_(None))
+    )
+    row = (await session.execute(query)).one_or_none()
+    return row and BrokerOfRecord(firm_number=row.firm_number, firm_name=row.firm_name, acquired_date=row.acquired_on)
 
 
 async def groups_served_by(session: AsyncSession, firm_id: UUID) -> list[UUID]:

@@ -5,12 +5,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import httpx
@@ -20,6 +20,11 @@ from covey_local.sign_on import SignOn
 
 SUBSCRIBER = Path("examples/downstream_subscriber.py")
 Json = dict[str, Any]
+Found = TypeVar("Found")
+
+LOOK_S = 0.02
+NOBODY = httpx.Auth()
+"""Asks without being signed on."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,23 @@ class NotInTime(Exception):
     """Something that had to happen did not happen within its limit."""
 
 
+async def wait_for(look: Callable[[], Awaitable[Found | None]], what: str, patience_s: float) -> Found:
+    """Look until something is there. Raises ``NotInTime`` with ``what``."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        found = await look()
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise NotInTime(f"{what} (after {patience_s:.0f} s)")
+        await asyncio.sleep(LOOK_S)
+
+
+def ms_since(moment: str, since: float) -> float:
+    """How long after ``since`` (seconds of the epoch) a moment was, in milliseconds."""
+    return (datetime.fromisoformat(moment).timestamp() - since) * 1000
+
+
 class Api:
     """A client that repeats a command until it is answered: each has one Idempotency-Key, so it has one effect.
 
@@ -48,6 +70,7 @@ class Api:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
+        self.patience_s = platform.patience_s
         self._http = httpx.AsyncClient(timeout=10)
         self._operator = {"Authorization": f"Bearer {platform.operator_token}"}
         self._staff = self.signed_on(platform.accounts["staff"])
@@ -60,25 +83,32 @@ class Api:
         await self._http.aclose()
 
     async def send(
-        self, method: str, service: str, path: str, *, by: SignOn | None = None, **options: Any
+        self, method: str, service: str, path: str, *, by: httpx.Auth | None = None, **options: Any
     ) -> httpx.Response:
         """Send until there is an answer other than 5xx or 409 in progress; NotInTime after the platform's patience."""
+        options["headers"] = {"Idempotency-Key": str(uuid4())} | options.get("headers", {})
+        deadline = time.monotonic() + self.patience_s
+        while True:
+            answer = await self.send_once(method, service, path, by=by, **options)
+            if answer is not None and answer.status_code < 500 and "command-in-progress" not in answer.text:
+                return answer
+            if time.monotonic() > deadline:
+                raise NotInTime(f"{method} {service} {path} was not answered")
+            await asyncio.sleep(0.1)
+
+    async def send_once(
+        self, method: str, service: str, path: str, *, by: httpx.Auth | None = None, **options: Any
+    ) -> httpx.Response | None:
+        """The answer, whatever it is; None when there was none, or signing on did not work."""
         headers = {"Idempotency-Key": str(uuid4())} | options.pop("headers", {})
-        deadline = time.monotonic() + self._platform.patience_s
         url = path if path.startswith("http") else f"{self._platform.services[service]}{path}"
         auth = (by or self._staff) if path.startswith("/v1/") else None
         if path.startswith("/internal/"):
             headers |= self._operator
-        while True:
-            try:
-                answer = await self._http.request(method, url, headers=headers, auth=auth, **options)
-            except httpx.HTTPError:  # nothing was answered, or not even signing on was
-                answer = None
-            if answer is not None and answer.status_code < 500 and "command-in-progress" not in answer.text:
-                return answer
-            if time.monotonic() > deadline:
-                raise NotInTime(f"{method} {url} was not answered")
-            await asyncio.sleep(0.1)
+        try:
+            return await self._http.request(method, url, headers=headers, auth=auth, **options)
+        except httpx.HTTPError:
+            return None
 
     async def get(self, service: str, path: str, **options: Any) -> Json:
         answer = await self.send("GET", service, path, **options)
@@ -110,9 +140,10 @@ class Api:
             found += (await self.get(service, "/internal/dead-letters"))["items"]
         return found
 
-    async def mails(self, after: int) -> list[Json]:
-        """What has arrived in the inbox since that index."""
-        answer = await self.send("GET", "", f"{self._platform.mail}/messages", params={"after": after})
+    async def mails(self, after: int = -1, *, to: str | None = None) -> list[Json]:
+        """What has arrived in the inbox since that index, for one address or for all."""
+        params = {"after": after} | ({"to": to} if to else {})
+        answer = await self.send("GET", "", f"{self._platform.mail}/messages", params=params)
         answer.raise_for_status()
         return cast("list[Json]", answer.json())
 

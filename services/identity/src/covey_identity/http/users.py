@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from covey_chassis.access import Actor, By, Right, StaffRight, requires, signed_on
+from covey_chassis.access.checking import Held
 from covey_chassis.access.rights import DELEGABLE
 from covey_chassis.http import (
     After,
@@ -34,7 +35,7 @@ from covey_identity.codes import draw_code
 from covey_identity.domain.access_change import AccessChange
 from covey_identity.domain.access_code import AccessCode
 from covey_identity.domain.account import Account
-from covey_identity.domain.firm import Firm, FirmMember, NotBrokerOfRecord
+from covey_identity.domain.firm import Firm, NotBrokerOfRecord
 from covey_identity.domain.grant import (
     Grant,
     MoreThanYouHold,
@@ -384,50 +385,68 @@ async def list_own_groups(by: By, session: Session, limit: Limit, after: After) 
     held = text("group_copy.group_id IN (SELECT group_id FROM access_held WHERE account_id = :account_id)")
     query = select(GroupCopy).where(held.bindparams(account_id=by.account_id))
     groups, following = await page_of(session, query, by=[GroupCopy.group_id], limit=limit, after=after)
-    return Page(items=[await _access(session, by, group) for group in groups], next=following)
+    return Page(items=await _access(session, by, groups), next=following)
 
 
-async def _access(session: AsyncSession, by: Actor, group: GroupCopy) -> GroupAccess:
-    rows = (
-        await session.execute(
-            text(
-                "SELECT rights, billing_units FROM access_held WHERE account_id = :account_id AND group_id = :group_id"
-            ),
-            {"account_id": by.account_id, "group_id": group.group_id},
-        )
-    ).all()
-    everywhere = any(row.billing_units is None for row in rows)
-    units = None if everywhere else sorted({unit for row in rows for unit in row.billing_units})
-    firms = await session.scalars(
-        select(Firm.firm_name)
-        .join(FirmMember, FirmMember.firm_id == Firm.id)
-        .where(
-            FirmMember.account_id == by.account_id,
-            FirmMember.ended_at.is_(None),
-            text(
-                "EXISTS (SELECT FROM access_fact AS fact WHERE fact.firm_id = firm.id AND fact.active"
-                " AND fact.group_id = :group_id)"
-            ).bindparams(group_id=group.group_id),
-        )
-    )
-    primary = (
-        await session.execute(
-            select(Account.first_name, Account.last_name)
-            .join(Grant, Grant.account_id == Account.id)
+async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy]) -> list[GroupAccess]:
+    """What somebody may do in these groups, by a few statements however many they are."""
+    group_ids = [group.group_id for group in groups]
+    named = {"account_id": by.account_id, "group_ids": group_ids}
+    held: dict[UUID, list[Held]] = {group_id: [] for group_id in group_ids}
+    for row in await session.execute(_HELD, named):
+        units = None if row.billing_units is None else frozenset(row.billing_units)
+        held[row.group_id].append(Held(frozenset(row.rights), units))
+    firms: dict[UUID, set[str]] = {group_id: set() for group_id in group_ids}
+    for row in await session.execute(_THROUGH_FIRMS, named):
+        firms[row.group_id].add(row.firm_name)
+    primaries = {
+        row.group_id: f"{row.first_name} {row.last_name}"
+        for row in await session.execute(
+            select(Grant.group_id, Account.first_name, Account.last_name)
+            .join(Account, Account.id == Grant.account_id)
             .where(
-                Grant.group_id == group.group_id,
+                Grant.group_id.in_(group_ids),
                 Grant.role == GrantRole.PRIMARY,
                 Grant.status == GrantStatus.ACTIVE,
             )
         )
-    ).one_or_none()
-    return GroupAccess(
-        group_id=group.group_id,
-        group_number=group.group_number,
-        legal_name=group.legal_name,
-        market_region=group.market_region,
-        rights=sorted({Right(right) for row in rows for right in row.rights}),
-        billing_units=units,
-        through_firms=sorted(set(firms)),
-        primary=f"{primary.first_name} {primary.last_name}" if primary else None,
-    )
+    }
+    found = []
+    for group in groups:
+        actor = Actor(by.account_id, by.session_id, frozenset(), group.group_id, tuple(held[group.group_id]))
+        units = actor.units()
+        found.append(
+            GroupAccess(
+                group_id=group.group_id,
+                group_number=group.group_number,
+                legal_name=group.legal_name,
+                market_region=group.market_region,
+                rights=sorted({Right(right) for each in actor.held for right in each.rights}),
+                billing_units=None if units is None else sorted(units),
+                through_firms=sorted(firms[group.group_id]),
+                primary=primaries.get(group.group_id),
+            )
+        )
+    return found
+
+
+_HELD = text(
+    """
+    SELECT group_id, rights, billing_units FROM access_held
+     WHERE account_id = :account_id AND group_id = ANY(CAST(:group_ids AS uuid[]))
+    """
+)
+_THROUGH_FIRMS = text(
+    """
+    SELECT fact.group_id, firm.firm_name
+      FROM firm_member AS member
+      JOIN firm ON firm.id = member.firm_id
+      JOIN access_fact AS fact ON fact.firm_id = firm.id AND fact.active AND fact.kind IN ('grant', 'appointment')
+     WHERE member.account_id = :account_id AND member.ended_at IS NULL AND fact.group_id = ANY(CAST(:group_ids AS uuid[]))
+       AND NOT EXISTS (
+           SELECT FROM access_fact AS excluded
+            WHERE excluded.kind = 'exclusion' AND excluded.active
+              AND excluded.account_id = member.account_id AND excluded.group_id = fact.group_id
+       )
+    """
+)

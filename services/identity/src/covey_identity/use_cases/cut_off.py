@@ -19,28 +19,44 @@ from covey_identity.ledger import Author, Ledger
 async def cut_off_person(
     session: AsyncSession, ledger: Ledger, author: Author, grant: Grant, *, by_carrier: bool, at: datetime
 ) -> None:
-    """Remove the holder of a grant from its group: all of their grants there, codes, requests, and what they delegated.
-
-    If a firm of theirs still gives them sight of the group, they are excluded from that.
+    """Remove the holder of a grant from its group, and exclude them from it if a firm of theirs still gives them sight.
 
     Raises:
         PrimaryIsTheCarriers: the person is the group's primary, and it is not the carrier who removes them.
     """
-    accounts = [grant.account_id] if grant.account_id else []
-    emails = [grant.email] if grant.email else []
-    for account_id in accounts:
-        emails += await queries_accounts.addresses_of(session, account_id)
-    grants = {
-        each.id: each for each in await queries.grants_to(session, grant.group_id, accounts=accounts, emails=emails)
-    }
-    grants[grant.id] = grant
-    if not by_carrier and any(each.role is GrantRole.PRIMARY for each in grants.values()):
+    account_id, emails = grant.account_id, [grant.email] if grant.email else []
+    await remove_person(session, ledger, author, grant.group_id, account_id, emails, by_carrier=by_carrier, at=at)
+    if account_id is not None and await queries.sees_group(session, account_id, grant.group_id):
+        await exclude(session, ledger, author, grant.group_id, account_id)
+
+
+async def remove_person(
+    session: AsyncSession,
+    ledger: Ledger,
+    author: Author,
+    group_id: UUID,
+    account_id: UUID | None,
+    emails: Collection[str] = (),
+    *,
+    by_carrier: bool,
+    at: datetime,
+) -> None:
+    """Take all that is a person's own in a group: grants, codes, waiting requests, and what they delegated.
+
+    It is theirs by their account, by its addresses, or by these.
+
+    Raises:
+        PrimaryIsTheCarriers: they are the group's primary, or invited as such, and it is not the carrier who does it.
+    """
+    addresses = list(emails)
+    if account_id is not None:
+        addresses += await queries_accounts.addresses_of(session, account_id)
+    accounts = [] if account_id is None else [account_id]
+    grants = await queries.grants_to(session, group_id, accounts=accounts, emails=addresses)
+    if not by_carrier and any(each.role is GrantRole.PRIMARY for each in grants):
         raise PrimaryIsTheCarriers
-    await ledger.record("user.removed", author, await remove_grants(session, list(grants.values()), at=at))
-    await _void_requests(session, grant.group_id, emails, at=at)
-    for account_id in accounts:
-        if await queries.sees_group(session, account_id, grant.group_id):
-            await exclude(session, ledger, author, grant.group_id, account_id)
+    await ledger.record("user.removed", author, await remove_grants(session, grants, at=at))
+    await _void_requests(session, group_id, addresses, at=at)
 
 
 async def remove_grants(session: AsyncSession, grants: Sequence[Grant], *, at: datetime) -> list[Fact]:

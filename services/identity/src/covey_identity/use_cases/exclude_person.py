@@ -10,31 +10,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_identity import queries
 from covey_identity.domain.access_change import AccessChange, ChangeKind
 from covey_identity.domain.exclusion import Exclusion
-from covey_identity.domain.grant import PrimaryIsTheCarriers, UserNotFound
+from covey_identity.domain.grant import UserNotFound
 from covey_identity.ledger import Author, lock_ledger
 from covey_identity.progress import start_change
-from covey_identity.use_cases.cut_off import exclude, remove_grants
+from covey_identity.use_cases.cut_off import exclude, remove_person
 
 
 async def exclude_person(
     session: AsyncSession, actor: Actor, group_id: UUID, account_id: UUID, *, at: datetime
 ) -> AccessChange:
-    """Remove a person of the broker's firm from the group: what the firm holds, and what they hold themselves.
+    """Remove a person of the broker's firm from the group: what the firm holds, and what is theirs, codes too.
 
     Raises:
         NotYours: the actor is not the group's primary administrator.
         UserNotFound: the person sees nothing of the group.
-        PrimaryIsTheCarriers: the person is the primary.
+        PrimaryIsTheCarriers: the person is the primary, or invited as such.
     """
     ledger = await lock_ledger(session)
-    giver = await queries.giving_grant(session, group_id, actor.account_id)
-    if account_id == giver.account_id:
-        raise PrimaryIsTheCarriers
+    await queries.giving_grant(session, group_id, actor.account_id)
     if not await queries.sees_group(session, account_id, group_id):
         raise UserNotFound(id=account_id)
     author = Author.of(actor, "primary administrator")
-    own = await queries.grants_to(session, group_id, accounts=[account_id])
-    await ledger.record("user.removed", author, await remove_grants(session, own, at=at))
+    await remove_person(session, ledger, author, group_id, account_id, by_carrier=False, at=at)
     await exclude(session, ledger, author, group_id, account_id)
     return start_change(
         session,

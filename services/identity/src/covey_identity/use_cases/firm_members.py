@@ -50,8 +50,9 @@ async def leave_firm(
         raise FirmMemberNotFound(id=account_id)
     member.ended_at = at
     facts: list[Fact] = [member.fact()]
+    emails = await queries_accounts.addresses_of(session, account_id)
     for group_id in await queries.groups_served_by(session, firm_id):
-        held = await queries.grants_to(session, group_id, accounts=[account_id])
+        held = await queries.grants_to(session, group_id, accounts=[account_id], emails=emails)
         facts += await remove_grants(session, [each for each in held if each.role is GrantRole.SECONDARY], at=at)
     await ledger.record("firm.left", Author.of(actor, "carrier"), facts)
     return member

@@ -34,25 +34,28 @@ async def take_group(session: AsyncSession, event: GroupState, *, sequence: int,
 
 
 async def _appoint(session: AsyncSession, event: GroupState, *, today: date, at: datetime) -> None:
+    """Let the broker of record be as the book says.
+
+    Looked at without any lock first: most events change nothing here. Then the ledger comes before all other locks, as
+    everywhere else.
+    """
+    if await queries.broker_of(session, event.group_id) == event.broker:
+        return
+    ledger = await lock_ledger(session)
     firm = await _firm(session, event.broker) if event.broker else None
     appointment = await queries.lasting_appointment(session, event.group_id)
-    if appointment is None and firm is None:
-        return
-    if appointment is not None and firm is not None and appointment.firm_id == firm.id:
-        assert event.broker is not None  # there is a firm
+    facts: list[Fact] = []
+    if appointment is not None and firm is not None and event.broker and appointment.firm_id == firm.id:
         if appointment.acquired_on != event.broker.acquired_date:
             emit(session, appointment, appointment.correct(event.broker.acquired_date))
         return
-    ledger = await lock_ledger(session)
-    appointment = await queries.lasting_appointment(session, event.group_id)
-    facts: list[Fact] = []
     if appointment is not None:
         emit(session, appointment, appointment.end(today))
         await session.flush()
         facts.append(appointment.fact())
         former = await queries.grants_to_firm(session, event.group_id, appointment.firm_id)
         facts += await remove_grants(session, former, at=at)
-    if firm is not None and event.broker is not None:
+    if firm is not None and event.broker:
         begun = Appointment(
             group_id=event.group_id, firm_id=firm.id, starts_on=today, acquired_on=event.broker.acquired_date
         )
@@ -64,9 +67,6 @@ async def _appoint(session: AsyncSession, event: GroupState, *, today: date, at:
 
 async def _firm(session: AsyncSession, broker: BrokerOfRecord) -> Firm:
     firm = await queries.firm_by_number(session, broker.firm_number)
-    if firm is None:
-        await lock_ledger(session)  # two who hear of a firm for the first time at once
-        firm = await queries.firm_by_number(session, broker.firm_number)
     if firm is None:
         firm, registered = Firm.register(broker.firm_number, broker.firm_name)
         session.add(firm)

@@ -1,0 +1,388 @@
+"""The access story: an officer asks, a primary administrator is appointed, gives access to others, and takes it back.
+
+It uses what anybody can use: the services' HTTP, the text of emails, and what a stranger reads from Kafka. What it proves:
+no request sent after identity said "removed" is answered with anything of the group, by any service. Whoever is removed
+asks all the while, and is asked for everything once more at that moment.
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import date
+from uuid import uuid4
+
+import httpx
+from rich.console import Console
+
+from covey_local.demo.book import Row
+from covey_local.demo.people import Inbox, NotAsItShould, Person, code_in, must, register
+from covey_local.demo.platform import NOBODY, Api, Json, Stranger, ms_since, wait_for
+from covey_local.demo.watch import Request, Watch, WatchedGroup, answered, closed, reads, tells, watching, write
+from covey_local.refused import Refused
+
+ACCESS_CHANGED = "covey.access.changed.v1"
+FURTHER = ("Orly", "Willy", "Tony", "Romy", "Lotti")
+"""Who is added and removed after the first one, for the times."""
+AFTERWARDS_S = 0.5
+"""So long they go on asking once they are removed."""
+
+
+@dataclass
+class Times:
+    """In milliseconds."""
+
+    code: list[float] = field(default_factory=list)
+    """From the request, or from being added, until the code's email is there."""
+    read: list[float] = field(default_factory=list)
+    """From entering the code until the group is shown."""
+    removal: list[float] = field(default_factory=list)
+    """From the command until identity says "removed"."""
+
+
+@dataclass
+class AccessStory:
+    """What has happened so far."""
+
+    api: Api
+    stranger: Stranger
+    group: WatchedGroup
+    console: Console
+    today: date
+    inbox: Inbox
+    times: Times = field(default_factory=Times)
+    removed: list[str] = field(default_factory=list)
+    """The grants that were taken back."""
+    street: str = ""
+    """The group's address as it was written last."""
+    answers: int = 0
+    refusals: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> Row:
+        """What the book has to say of the group from now on."""
+        return {"street": self.street} if self.street else {}
+
+    @property
+    def emails(self) -> int:
+        """How many were due, and came."""
+        return len(self.inbox.read)
+
+    def check(self, right: bool, otherwise: str) -> None:
+        if not right:
+            self.wrong.append(f"access: {otherwise}")
+
+    def say(self, what: str) -> None:
+        self.console.print(f"{self.today}  {what}", highlight=False)
+
+    def users(self, grant_id: str = "") -> str:
+        return f"/v1/groups/{self.group.id}/users" + (f"/{grant_id}" if grant_id else "")
+
+    async def is_answered(self, request: Request, by: httpx.Auth) -> bool:
+        return bool(await answered(self.api, by, self.group, [request]))
+
+    async def until_answered(self, request: Request, by: httpx.Auth, what: str) -> None:
+        async def look() -> bool | None:
+            return await self.is_answered(request, by) or None
+
+        await wait_for(look, f"{request} was not answered to {what}", self.api.patience_s)
+
+
+async def access_story(
+    api: Api, stranger: Stranger, *, group_id: str, row: Row, console: Console, today: date
+) -> AccessStory:
+    """Tell it with a group of the book that has a broker. Raises ``NotInTime``; what is wrong stands in the story."""
+    renewals = await api.get("renewals", f"/v1/groups/{group_id}/renewals")
+    group = WatchedGroup(group_id, row["group_number"], row["firm_number"], renewals["items"][0]["renewal_id"])
+    story = AccessStory(api, stranger, group, console, today, Inbox(api))
+    try:
+        primary = await _appoint(story)
+        await _broker(story, primary)
+        for name in FURTHER:
+            await _further(story, primary, name)
+        story.say(f"{len(FURTHER)} more were added, read and wrote, and were removed: {_last(story.times.removal)}")
+        await _strangers_view(story)
+    except (NotAsItShould, Refused) as error:
+        story.wrong.append(f"access: {error}")
+    return story
+
+
+# --- the story ---
+
+
+async def _appoint(story: AccessStory) -> Person:
+    """An officer asks for a primary administrator, staff approve, and whoever it is registers and enters the code."""
+    api, group = story.api, story.group
+    email = "primary@people.example"
+    await _group_is_known(story)
+    form = {
+        "group_number": group.number,
+        "company": "Ostby & Company",
+        "officer_first_name": "Olu",
+        "officer_last_name": "Officer",
+        "officer_email": "officer@people.example",
+        "first_name": "Primo",
+        "last_name": "Ostby",
+        "email": email,
+    }
+    since = time.time()
+    asked = must(await api.send("POST", "identity", "/v1/access-requests", by=NOBODY, json=form), 202, "the request")
+    path = f"/v1/access-requests/{asked.json()['reference']}"
+    approval = await api.send("POST", "identity", f"{path}/approval", json={"group_id": group.id})
+    must(approval, 200, "approving the request")
+    code = await _code(story, email, since)
+    status = must(await api.send("GET", "identity", path, by=NOBODY), 200, "the request's status").json()["status"]
+    story.check(status == "approved", f"the officer was told {status!r} of the approved request")
+    primary = await register(story.inbox, "Primo", email)
+    told = await answered(api, primary.sign_on, group, reads(group))
+    story.check(not told, f"before entering the code the primary administrator was answered: {told}")
+    await _redeem(story, primary, code)
+    story.say(
+        f"{group.number}: an officer's request approved, its code by email {_last(story.times.code)}; "
+        f"the primary administrator entered it and read {_last(story.times.read)}"
+    )
+    return primary
+
+
+async def _broker(story: AccessStory, primary: Person) -> None:
+    """Somebody of the broker's firm: by the appointment they see renewals; they are added, changed and removed."""
+    api, group = story.api, story.group
+    broker = await register(story.inbox, "Broko", "broker@people.example")
+    book = Request("GET", "renewals", f"/v1/groups/{group.id}/renewals")
+    story.check(not await story.is_answered(book, broker.sign_on), "a renewal was shown to a broker of no firm")
+    firm = await _firm(story)
+    joined = await api.send("POST", "identity", f"/v1/firms/{firm}/members", json={"account_id": broker.account_id})
+    must(joined, 201, "joining the broker's firm")
+    await story.until_answered(book, broker.sign_on, "a member of the broker's firm")
+    story.check(
+        (await _write(story, broker, "1 Broker's Way"))[0].status_code == 403,
+        "the appointment let a broker change the group's data",
+    )
+    grant_id = await _add(story, primary, broker)
+    async with watching(api, broker.sign_on, group) as watch:
+        await _reads_and_writes(story, broker, "1 Broker's Way")
+        changed_ms = await _take_writing_back(story, primary, broker, grant_id)
+        removed_at = await _remove(story, primary, broker, grant_id, watch)
+    _judge(story, broker, watch, removed_at)
+    story.say(
+        f"{broker.first_name} of {group.firm_number} added, read and wrote; may not write {changed_ms:.0f} ms after that "
+        f"was taken back; removed {_last(story.times.removal)}"
+    )
+
+
+async def _further(story: AccessStory, primary: Person, name: str) -> None:
+    """Another person is added and removed, who was of no firm: they may write until the end."""
+    person = await register(story.inbox, name, f"{name.lower()}@people.example")
+    grant_id = await _add(story, primary, person)
+    async with watching(story.api, person.sign_on, story.group) as watch:
+        earlier = await _reads_and_writes(story, person, f"{len(name)} {name} Lane")
+        removed_at = await _remove(story, primary, person, grant_id, watch, earlier)
+    _judge(story, person, watch, removed_at)
+
+
+# --- its steps ---
+
+
+async def _add(story: AccessStory, primary: Person, person: Person) -> str:
+    """The primary administrator adds somebody, who enters the code. The grant's ID."""
+    user = {"first_name": person.first_name, "last_name": "Ostby", "email": person.email}
+    body = user | {"rights": ["group.update", "renewals.view"]}
+    since = time.time()
+    added = await story.api.send("POST", "identity", story.users(), by=primary.sign_on, json=body)
+    grant_id = str(must(added, 201, "adding a user").json()["grant_id"])
+    await _redeem(story, person, await _code(story, person.email, since))
+    await story.inbox.letter(primary.email, "User added", having=person.user_id)
+    return grant_id
+
+
+async def _code(story: AccessStory, email: str, since: float) -> str:
+    mail = await story.inbox.letter(email, "Your access code")
+    story.times.code.append(ms_since(mail["received_at"], since))
+    return code_in(mail)
+
+
+async def _redeem(story: AccessStory, person: Person, code: str) -> None:
+    """Enter a code, and read the group."""
+    read = reads(story.group)[0]
+    since = time.monotonic()
+    redeemed = await story.api.send(
+        "POST", "identity", "/v1/access-codes/redemption", by=person.sign_on, json={"code": code}
+    )
+    must(redeemed, 200, "entering a code")
+    await story.until_answered(read, person.sign_on, "whoever entered a code")
+    story.times.read.append((time.monotonic() - since) * 1000)
+
+
+async def _reads_and_writes(story: AccessStory, person: Person, street: str) -> Request:
+    """All that a user can see and do. The write, to be sent again."""
+    api, group = story.api, story.group
+
+    async def all_answered() -> bool | None:
+        nonlocal silent
+        told = await answered(api, person.sign_on, group, reads(group))
+        silent = len(reads(group)) - len(told)
+        return True if not silent else None
+
+    silent = 0
+    await wait_for(all_answered, "a user is not answered all that they may see", api.patience_s)
+    told = await answered(api, person.sign_on, group, closed(group))
+    story.check(not told, f"a user of the group was answered what is not theirs: {told}")
+    answer, command = await _write(story, person, street)
+    must(answer, 200, "changing the group's own data")
+    story.street = street
+    return command
+
+
+async def _write(story: AccessStory, person: Person, street: str) -> tuple[httpx.Response, Request]:
+    """Change the group's street, however often somebody else changes it meanwhile; the answer, and the command."""
+    api, group = story.api, story.group
+    while True:
+        read = must(await api.send("GET", "membership", f"/v1/groups/{group.id}"), 200, "reading the group")
+        address = read.json()["principal_address"] | {"street": street}
+        command = write(group, address, read.headers["ETag"], key=str(uuid4()))
+        answer = await api.send(command.method, command.service, command.path, by=person.sign_on, **command.options)
+        if answer.status_code != 412:
+            return answer, command
+
+
+async def _take_writing_back(story: AccessStory, primary: Person, person: Person, grant_id: str) -> float:
+    """The primary administrator lets somebody read only; after how many milliseconds they could not write any more."""
+    api, group = story.api, story.group
+    user = must(await api.send("GET", "identity", story.users(grant_id), by=primary.sign_on), 200, "reading a user")
+    since = time.monotonic()
+    changed = await api.send(
+        "PUT",
+        "identity",
+        f"{story.users(grant_id)}/rights",
+        by=primary.sign_on,
+        json={"rights": ["renewals.view"]},
+        headers={"If-Match": user.headers["ETag"]},
+    )
+    must(changed, 200, "changing a user's rights")
+
+    async def refused() -> bool | None:
+        answer, _ = await _write(story, person, story.street)
+        return True if answer.status_code == 403 else None
+
+    await wait_for(refused, "who may only read can still write", api.patience_s)
+    took = (time.monotonic() - since) * 1000
+    told = await answered(api, person.sign_on, group, reads(group))
+    story.check(len(told) == len(reads(group)), f"who may still read was answered only: {told}")
+    await story.inbox.letter(person.email, "Your access has changed")
+    return took
+
+
+async def _remove(
+    story: AccessStory, primary: Person, person: Person, grant_id: str, watch: Watch, earlier: Request | None = None
+) -> float:
+    """The primary administrator removes somebody. When "removed" was heard; from then on nothing is answered to them.
+
+    ``earlier`` is a command that was answered to them before: it is sent again, too.
+    """
+    api, group = story.api, story.group
+    since = time.monotonic()
+    asked = await api.send(
+        "DELETE", "identity", story.users(grant_id), by=primary.sign_on, headers={"Prefer": "wait=10"}, timeout=15
+    )
+    story.check(asked.status_code in (200, 202), f"removing a user was answered with {asked.status_code}")
+    await _heard_removed(story, primary, asked)
+    removed_at = time.monotonic()
+    story.times.removal.append((removed_at - since) * 1000)
+    story.removed.append(grant_id)
+
+    address: Json = {
+        "street": "9 Nowhere",
+        "city": "Los Angeles",
+        "county": "Los Angeles",
+        "state": "CA",
+        "zip": "90012",
+    }
+    again = [earlier] if earlier else []
+    told = await answered(
+        api, person.sign_on, group, [*reads(group), *closed(group), *again, write(group, address, '"1"')]
+    )
+    story.check(not told, f"{person.first_name} was removed, and then answered: {told}")
+    story.check(await story.is_answered(reads(group)[0], primary.sign_on), "the primary administrator lost the group")
+    await story.inbox.letter(person.email, "Your access has ended")
+
+    async def asked_on() -> bool | None:
+        enough = {each.request.service for each in watch.sent_after(removed_at)} == {"membership", "renewals"}
+        return True if enough and time.monotonic() > removed_at + AFTERWARDS_S else None
+
+    await wait_for(asked_on, f"{person.first_name} did not ask on", api.patience_s)
+    return removed_at
+
+
+async def _heard_removed(story: AccessStory, primary: Person, answer: httpx.Response) -> None:
+    """Wait until the removal's status says "removed": at once, or where the answer says that it can be watched."""
+    if answer.status_code not in (200, 202):
+        raise NotAsItShould(f"removing a user: {answer.status_code}")
+    status = answer.json()["status"]
+    if answer.status_code == 200:
+        story.check(status == "removed", f"a removal was answered with 200 and {status!r}")
+        return
+
+    async def look() -> str | None:
+        seen = must(
+            await story.api.send("GET", "identity", answer.headers["Location"], by=primary.sign_on),
+            200,
+            "watching a removal",
+        )
+        found = str(seen.json()["status"])
+        return None if found == "pending" else found
+
+    status = await wait_for(look, "a removal is still pending", max(story.api.patience_s, 10))
+    story.check(status == "removed", f"a removal became {status!r}")
+
+
+def _judge(story: AccessStory, person: Person, watch: Watch, removed_at: float) -> None:
+    """What they asked for while they were removed, and after."""
+    before, after = watch.answered_until(removed_at), watch.sent_after(removed_at)
+    story.answers += len(before)
+    story.refusals += len(after)
+    for service in ("membership", "renewals"):
+        story.check(
+            any(each.request.service == service for each in before),
+            f"{person.first_name} was never answered at {service}",
+        )
+    story.wrong += [
+        f"access: {person.first_name} asked {(each.sent - removed_at) * 1000:.0f} ms after they were removed, and was "
+        f"answered: {each.request}"
+        for each in after
+        if each.answered
+    ]
+
+
+# --- waiting for what is known ---
+
+
+async def _group_is_known(story: AccessStory) -> None:
+    """Identity has heard of the group and its broker."""
+
+    async def look() -> bool | None:
+        answer = await story.api.send("GET", "identity", f"/v1/groups/{story.group.id}/appointments")
+        return True if answer.is_success and answer.json()["items"] else None
+
+    await wait_for(look, f"identity does not know the broker of {story.group.number}", story.api.patience_s)
+
+
+async def _firm(story: AccessStory) -> str:
+    found = await story.api.get("identity", "/v1/firms", params={"firm_number": story.group.firm_number})
+    return str(found["items"][0]["id"])
+
+
+async def _strangers_view(story: AccessStory) -> None:
+    """On Kafka, too, all of them are removed."""
+
+    async def look() -> bool | None:
+        last = {
+            event["subject"]: event["data"]["status"]
+            for event in sorted(story.stranger.look(), key=lambda event: int(event["sequence"]))
+            if event["type"] == ACCESS_CHANGED
+        }
+        return True if all(last.get(grant) == "removed" for grant in story.removed) else None
+
+    await wait_for(look, "a stranger was not told of every removal", story.api.patience_s)
+
+
+def _last(times: list[float]) -> str:
+    return f"after {times[-1]:.0f} ms" if times else ""

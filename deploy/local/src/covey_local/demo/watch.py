@@ -1,0 +1,153 @@
+"""Whether somebody is answered with anything of a group: asked once, or all the while.
+
+A refusal, or an answer in which the group does not stand, is none; neither is a service that can't answer.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx
+
+from covey_local.demo.platform import Api, Json
+
+REFUSALS = (401, 403, 404)
+PAUSE_S = 0.1
+"""Between two requests of one of those who ask all the while."""
+
+
+@dataclass(frozen=True)
+class WatchedGroup:
+    """The group that the story is about."""
+
+    id: str
+    number: str
+    firm_number: str
+    renewal_id: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks a service for."""
+
+    method: str
+    service: str
+    path: str
+    options: Json = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path.partition('?')[0]} at {self.service}"
+
+
+def reads(group: WatchedGroup) -> list[Request]:
+    """All that tells something about the group to whoever has a right in it."""
+    return [
+        Request("GET", "membership", f"/v1/groups/{group.id}"),
+        Request("GET", "membership", f"/v1/groups?group_number={group.number}"),
+        Request("GET", "renewals", f"/v1/groups/{group.id}/renewals"),
+        Request("GET", "renewals", f"/v1/renewals/{group.renewal_id}"),
+        Request("GET", "renewals", f"/v1/book?q={group.number}"),
+        Request("GET", "identity", "/v1/access/groups?limit=200"),
+        Request("GET", "identity", f"/v1/groups/{group.id}/appointments"),
+    ]
+
+
+def closed(group: WatchedGroup) -> list[Request]:
+    """What is not for a user of a group at all."""
+    return [
+        Request("GET", "identity", f"/v1/groups/{group.id}/users"),
+        Request("GET", "notifications", f"/v1/notifications?group_id={group.id}"),
+    ]
+
+
+def write(group: WatchedGroup, address: Json, etag: str, key: str | None = None) -> Request:
+    """A change of the group's own data; with a key, the same command again."""
+    headers = {"If-Match": etag} | ({"Idempotency-Key": key} if key else {})
+    options = {"json": {"principal_address": address}, "headers": headers}
+    return Request("PATCH", "membership", f"/v1/groups/{group.id}", options)
+
+
+def tells(answer: httpx.Response | None, group: WatchedGroup) -> bool:
+    """Whether the answer is about the group, or comes from behind the check of rights."""
+    if answer is None or answer.status_code >= 500 or answer.status_code in REFUSALS:
+        return False
+    return not answer.is_success or group.id in f"{answer.url} {answer.text}"
+
+
+async def answered(api: Api, by: httpx.Auth, group: WatchedGroup, requests: Iterable[Request]) -> list[str]:
+    """Those of the requests, all sent now, that are answered with the group."""
+
+    async def ask(request: Request) -> str | None:
+        answer = await api.send(request.method, request.service, request.path, by=by, **request.options)
+        return f"{request} ({answer.status_code})" if tells(answer, group) else None
+
+    return [found for found in await asyncio.gather(*map(ask, requests)) if found]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, when it was sent (monotonic, not later than it really was), and whether the answer had the group."""
+
+    request: Request
+    sent: float
+    answered: bool
+
+
+@dataclass
+class Watch:
+    """Somebody asks membership and renewals, reading and writing, several times a second."""
+
+    api: Api
+    by: httpx.Auth
+    group: WatchedGroup
+    asked: list[Asked] = field(default_factory=list)
+
+    def answered_until(self, moment: float) -> Sequence[Asked]:
+        return [each for each in self.asked if each.answered and each.sent <= moment]
+
+    def sent_after(self, moment: float) -> Sequence[Asked]:
+        return [each for each in self.asked if each.sent > moment]
+
+    async def membership(self) -> None:
+        """Reads, and writes what was read; once reading is refused, they go on with what they read last."""
+        known: tuple[Json, str] | None = None
+        while True:
+            read = await self._ask(reads(self.group)[0])
+            if read is not None and read.is_success:
+                known = cast("Json", read.json()["principal_address"]), read.headers["ETag"]
+            if known:
+                await self._ask(write(self.group, *known))
+            await asyncio.sleep(PAUSE_S)
+
+    async def renewals(self) -> None:
+        while True:
+            for request in reads(self.group):
+                if request.service == "renewals":
+                    await self._ask(request)
+                    await asyncio.sleep(PAUSE_S / 2)
+
+    async def _ask(self, request: Request) -> httpx.Response | None:
+        sent = time.monotonic()
+        options: dict[str, Any] = dict(request.options)
+        answer = await self.api.send_once(request.method, request.service, request.path, by=self.by, **options)
+        self.asked.append(Asked(request, sent, tells(answer, self.group)))
+        return answer
+
+
+@asynccontextmanager
+async def watching(api: Api, by: httpx.Auth, group: WatchedGroup) -> AsyncIterator[Watch]:
+    """Let somebody ask for the block."""
+    watch = Watch(api, by, group)
+    tasks = [asyncio.create_task(watch.membership()), asyncio.create_task(watch.renewals())]
+    try:
+        yield watch
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
