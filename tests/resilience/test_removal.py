@@ -106,7 +106,7 @@ async def test_nobody_answers_who_was_removed_while_their_clients_read_and_write
 
 
 async def test_a_long_download_breaks_off_when_the_right_to_it_is_taken_away(platform):
-    bad = [dict.fromkeys(("group_number", "legal_name", "ein"), "") | {"zip": "x"}] * 8000
+    bad = [dict.fromkeys(("group_number", "legal_name", "ein"), "") | {"zip": "x"}] * 4000
     path = await platform.import_book(bad)
     faults = await platform.databases["membership"].fetchval("SELECT count(*) FROM import_fault")
     reader = await platform.staff_member("operations")
@@ -196,7 +196,8 @@ async def test_an_access_code_that_is_entered_again_shows_nothing_to_who_was_rem
     removal = await platform.remove(Team(group, primary, user, entered["grant_id"]))
     told("whoever entered a code", removal)
 
-    again = await platform.enter(user, code, headers=once)
+    path, again = "/v1/access-codes/redemption", {"json": {"code": code}, "headers": once}
+    again = await platform.ask("POST", "identity", path, by=user, **again)
 
     assert not again.is_success, again.text
     assert group.id not in again.text
@@ -235,7 +236,7 @@ async def test_a_person_of_the_firm_is_removed_and_the_others_still_see_the_grou
 
         still = len(other.history)
         await other.have_seen(*everywhere, since=still)
-        assert all(each.succeeded for each in other.history)
+        assert {each.status for each in other.history} == {200}
 
         started = time.monotonic()
         await change_broker(platform, group)

@@ -213,11 +213,15 @@ async def test_keys_are_asked_for_again_when_a_token_names_one_that_is_not_known
     with pytest.raises(Exception, match="Sign on"):
         await verifier.verify(token(new))
     assert len(asked) == 1, "it had just asked"
-    verifier._asked = float("-inf")  # time has passed
+    verifier._tried = float("-inf")  # a moment has passed
     await verifier.verify(token(new))
     await verifier.verify(token(old))
-
     assert len(asked) == 2
+
+    published.remove(old)
+    verifier._tried = verifier._asked = float("-inf")  # some minutes have passed
+    with pytest.raises(Exception, match="Sign on"):
+        await verifier.verify(token(old))
 
 
 # --- what they may do ---

@@ -21,7 +21,7 @@ from fastapi.routing import APIRoute
 
 from covey_chassis.access.requiring import authenticate, requirement_of
 from covey_chassis.describing import says
-from covey_chassis.idempotency import CLAIM, Claim, IdempotencyKey, Replay, store
+from covey_chassis.idempotency import ABOUT, CLAIM, Claim, IdempotencyKey, Replay, answers_about, store
 from covey_chassis.paging import After, Limit, Page, page_of
 from covey_chassis.problems import refuses
 from covey_chassis.reading import ReadRequest, check_accept, check_address, check_content_type
@@ -38,6 +38,7 @@ __all__ = [
     "Session",
     "StaleVersion",
     "Version",
+    "answers_about",
     "check_version",
     "page_of",
     "refuses",
@@ -101,7 +102,7 @@ class TransactionRoute(APIRoute):
 async def _finish(request: Request, work: Work, response: Response) -> None:
     claim = request.scope.get(CLAIM)
     if isinstance(claim, Claim) and response.status_code < 300:
-        await store(await work.session(), claim, response)
+        await store(await work.session(), claim, response, request.scope.get(ABOUT))
     await work.commit()
 
 

@@ -9,12 +9,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, Header, Request, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import UploadFile
 
+from covey_chassis.access.checking import NotYours
 from covey_chassis.access.requiring import ACTOR, NOBODY, actor_of
 from covey_chassis.errors import Refusal
 from covey_chassis.transaction import Session
@@ -24,7 +26,8 @@ KEPT_DAYS = 30
 
 REPLAYED = "Idempotency-Replayed"
 CLAIM = "covey.idempotency"
-"""Key in the ASGI scope."""
+ABOUT = "covey.idempotency.group"
+"""Keys in the ASGI scope."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -55,6 +58,11 @@ class Replay(Exception):
     def __init__(self, response: Response) -> None:
         super().__init__()
         self.response = response
+
+
+def answers_about(request: Request, group_id: UUID) -> None:
+    """The command's answer tells of a group that its route does not name: only who holds something in it gets it again."""
+    request.scope[ABOUT] = group_id
 
 
 async def fingerprint(request: Request) -> bytes:
@@ -129,7 +137,11 @@ async def _take(session: AsyncSession, claim: Claim) -> None:
         await session.execute(
             text(
                 """
-                SELECT fingerprint, status, headers, body FROM stored_answer
+                SELECT fingerprint, status, headers, body, group_id IS NULL OR EXISTS (
+                           SELECT FROM access_held
+                            WHERE account_id::text = :account AND access_held.group_id = stored_answer.group_id
+                       ) AS is_theirs
+                  FROM stored_answer
                  WHERE account = :account AND route = :route AND idempotency_key = :key
                    AND at > now() - make_interval(days => :days)
                 """
@@ -141,6 +153,8 @@ async def _take(session: AsyncSession, claim: Claim) -> None:
         return
     if stored.fingerprint != claim.fingerprint:
         raise IdempotencyKeyReused
+    if not stored.is_theirs:
+        raise NotYours
     raise Replay(_again(stored.status, stored.headers, stored.body))
 
 
@@ -151,19 +165,19 @@ def _again(status: int, headers: list[list[str]], body: bytes) -> Response:
     return response
 
 
-async def store(session: AsyncSession, claim: Claim, response: Response) -> None:
-    """Keep the answer of a command that was done, in the command's own transaction."""
+async def store(session: AsyncSession, claim: Claim, response: Response, group_id: UUID | None) -> None:
+    """Keep the answer of a command that was done, and of which group it tells, in the command's own transaction."""
     body: Any = getattr(response, "body", None)
     if not isinstance(body, bytes):
         raise TypeError(f"{claim.route} takes an Idempotency-Key, so it cannot stream its answer")
     await session.execute(
         text(
             """
-            INSERT INTO stored_answer (account, route, idempotency_key, fingerprint, status, headers, body)
-            VALUES (:account, :route, :key, :fingerprint, :status, CAST(:headers AS jsonb), :body)
+            INSERT INTO stored_answer (account, route, idempotency_key, fingerprint, status, headers, body, group_id)
+            VALUES (:account, :route, :key, :fingerprint, :status, CAST(:headers AS jsonb), :body, :group_id)
             ON CONFLICT (account, route, idempotency_key) DO UPDATE
                SET fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
-                   body = excluded.body, at = now()
+                   body = excluded.body, group_id = excluded.group_id, at = now()
             """
         ),
         {
@@ -174,5 +188,6 @@ async def store(session: AsyncSession, claim: Claim, response: Response) -> None
             "status": response.status_code,
             "headers": json.dumps([(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.raw_headers]),
             "body": body,
+            "group_id": group_id,
         },
     )

@@ -13,21 +13,21 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from covey_contracts import EVENTS
 from rich.console import Console
 from rich.table import Table
 
+from covey_local.demo.access import AccessStory, access_story
 from covey_local.demo.book import Row, as_csv, make_bad_rows, make_book
 from covey_local.demo.forecast import Forecast, GroupForecast
-from covey_local.demo.platform import Api, Json, NotInTime, Platform, Stranger, stranger
+from covey_local.demo.platform import Api, Json, NotInTime, Platform, Stranger, ms_since, stranger
 
 AVAILABLE = "covey.renewal.available.v1"
 REGISTERED = "covey.group.registered.v1"
 DELIVERED = "covey.notification.delivered.v1"
-AGGREGATES = ("group", "renewal", "notification")
 
 
 @dataclass
@@ -55,7 +55,9 @@ class Season:
     days: list[Day] = field(default_factory=list)
     groups: dict[str, str] = field(default_factory=dict)
     mails: list[Json] = field(default_factory=list)
-    renewal_dates: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, Row] = field(default_factory=dict)
+    """What is otherwise now than in the book that came in, by group number."""
+    access: AccessStory | None = None
     wrong: list[str] = field(default_factory=list)
 
     # --- reading what happened ---
@@ -90,14 +92,14 @@ class Season:
                 group_id = event["data"]["group_id"]
                 if group_id in numbers and event["data"]["available_on"] == day.day.isoformat():
                     events.add(group_id)
-                    day.event_ms.append(_since(event["received"], since))
+                    day.event_ms.append(ms_since(event["received"], since))
             read_events = len(happened)
             mails = await self.look_at_mails()
             for mail in mails[read_mails:]:
                 for key, address in list(to_come):
                     if address in mail["to"] and numbers[key].row["group_number"] in mail["text"]:
                         to_come.discard((key, address))
-                        day.email_ms.append(_since(mail["received_at"], since))
+                        day.email_ms.append(ms_since(mail["received_at"], since))
             read_mails = len(mails)
             await asyncio.sleep(0.02)
 
@@ -138,7 +140,7 @@ class Season:
             if changed.status_code != 412:
                 changed.raise_for_status()
                 self.forecast.groups[number].move(to)
-                self.renewal_dates[number] = to.isoformat()
+                self.changed[number] = self.changed.get(number, {}) | {"renewal_date": to.isoformat()}
                 return
 
     async def renewal_has_moved(self, number: str, to: date) -> None:
@@ -153,15 +155,11 @@ class Season:
             await asyncio.sleep(0.02)
 
 
-def _since(moment: str, since: float) -> float:
-    return (datetime.fromisoformat(moment).timestamp() - since) * 1000
-
-
 async def run_season(
     platform: Platform, *, folder: Path, groups: int, days: int, seed: int, kill: int | None, console: Console
 ) -> bool:
     """Run the demo on a stack; True when everything happened, in time, once."""
-    topics = [event.topic.name for event in EVENTS if event.topic.aggregate in AGGREGATES]
+    topics = [event.topic.name for event in EVENTS if event.topic.sequenced]
     api = Api(platform)
     try:
         async with stranger(platform.kafka, topics, folder) as reader:
@@ -171,6 +169,7 @@ async def run_season(
             killer = asyncio.create_task(_kill(season, random.Random(kill))) if kill is not None else None  # noqa: S311
             try:
                 await _first_day(season, rows)
+                await _access(season)
                 await _days(season, days, seed, ahead)
             finally:
                 if killer:
@@ -217,6 +216,26 @@ async def _first_day(season: Season, rows: list[Row]) -> None:
     season.days.append(day)
     await season.see(due, began, day)
     _print(season, day)
+
+
+async def _access(season: Season) -> None:
+    """With a group that has a broker; one whose renewal is available, if there is one."""
+    served = [group for group in season.forecast.groups.values() if group.row["firm_number"]]
+    served.sort(key=lambda group: group.available_on is None)
+    if not served:
+        return
+    row = served[0].row
+    number = row["group_number"]
+    story = season.access = await access_story(
+        season.api,
+        season.stranger,
+        group_id=season.groups[number],
+        row=row,
+        console=season.console,
+        today=season.today,
+    )
+    season.changed[number] = story.changed
+    season.wrong += story.wrong
 
 
 async def _days(season: Season, days: int, seed: int, ahead: int) -> None:
@@ -277,7 +296,7 @@ async def _kill(season: Season, dice: random.Random) -> None:
 
 async def _verdict(season: Season, rows: list[Row]) -> None:
     """Nothing missing, nothing doubled, nothing left behind; and the same file again changes nothing."""
-    now = [row | {"renewal_date": season.renewal_dates.get(row["group_number"], row["renewal_date"])} for row in rows]
+    now = [row | season.changed.get(row["group_number"], {}) for row in rows]
     report, _ = await season.import_file(as_csv(now))
     if report["unchanged"] != len(rows):
         season.wrong.append(f"importing the book again was not quiet: {report}")
@@ -310,6 +329,7 @@ async def _check_mails(season: Season) -> None:
     mails = await season.look_at_mails()
     copies = Counter(mail["message_id"] for mail in mails)
     wanted = sum(len(group.recipients) for group in season.forecast.groups.values() if group.available_on)
+    wanted += season.access.emails if season.access else 0
     if len(copies) != wanted:
         season.wrong.append(f"{len(copies)} different emails arrived, {wanted} were due")
     deadline = time.monotonic() + season.platform.patience_s
@@ -336,10 +356,16 @@ def _print(season: Season, day: Day) -> None:
     )
 
 
+def _spread(times: list[float]) -> str:
+    ordered = sorted(times)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return f"p50 {statistics.median(ordered):.0f} ms, p99 {p99:.0f} ms, max {ordered[-1]:.0f} ms"
+
+
 def _report(season: Season) -> bool:
     later = season.days[1:]
-    event_ms = sorted(ms for day in later for ms in day.event_ms)
-    email_ms = sorted(ms for day in later for ms in day.email_ms)
+    event_ms = [ms for day in later for ms in day.event_ms]
+    email_ms = [ms for day in later for ms in day.email_ms]
     summary = season.stranger.summary or {}
     table = Table(title="The season", show_header=False)
     table.add_row("groups", str(len(season.groups)))
@@ -351,8 +377,12 @@ def _report(season: Season) -> bool:
     table.add_row("copies of emails", str(len(season.mails) - len({mail["message_id"] for mail in season.mails})))
     for title, times in (("date moved to event", event_ms), ("date moved to email", email_ms)):
         if times:
-            p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
-            table.add_row(title, f"p50 {statistics.median(times):.0f} ms, p99 {p99:.0f} ms, max {times[-1]:.0f} ms")
+            table.add_row(title, _spread(times))
+    if season.access:
+        for title, times in season.access.measured:
+            table.add_row(title, _spread(times))
+        table.add_row("while they had access", f"{season.access.answers} requests answered")
+        table.add_row("once removed", f"{season.access.refusals} requests refused")
     if season.kills:
         table.add_row("killed", ", ".join(f"{name} {times}x" for name, times in sorted(season.kills.items())))
     season.console.print(table)
@@ -360,4 +390,5 @@ def _report(season: Season) -> bool:
         season.console.print(f"[red]wrong:[/] {wrong}", highlight=False)
     if not season.wrong:
         season.console.print("[green]Every renewal became available on its day, once; everyone was told, once.[/]")
+        season.console.print("[green]Nobody who was removed was answered anything more, by any service.[/]")
     return not season.wrong

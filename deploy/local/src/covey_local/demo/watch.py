@@ -7,8 +7,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
+from uuid import uuid4
 
 import httpx
 
@@ -63,11 +64,18 @@ def closed(group: WatchedGroup) -> list[Request]:
     ]
 
 
-def write(group: WatchedGroup, address: Json, etag: str, key: str | None = None) -> Request:
-    """A change of the group's own data; with a key, the same command again."""
-    headers = {"If-Match": etag} | ({"Idempotency-Key": key} if key else {})
+def write(group: WatchedGroup, address: Json, etag: str) -> Request:
+    """A change of the group's own data."""
+    headers = {"If-Match": etag, "Idempotency-Key": str(uuid4())}
     options = {"json": {"principal_address": address}, "headers": headers}
     return Request("PATCH", "membership", f"/v1/groups/{group.id}", options)
+
+
+def with_another_key(command: Request) -> Request:
+    """The same, as a command of its own."""
+    return replace(
+        command, options=command.options | {"headers": command.options["headers"] | {"Idempotency-Key": str(uuid4())}}
+    )
 
 
 def tells(answer: httpx.Response | None, group: WatchedGroup) -> bool:

@@ -27,6 +27,8 @@ TOKEN_S = 300
 """How long a token is good for. It says who somebody is; what they may do is asked anew each time."""
 SKEW_S = 5
 """How far the clocks of two services may be apart."""
+KEYS_S = 300.0
+"""So old the known keys may be: one that was withdrawn is not good for longer."""
 FETCH_PAUSE_S = 5.0
 """A key that nobody knows makes a service ask for the keys again, but not more often than so."""
 
@@ -76,7 +78,7 @@ class Verifier:
     def __init__(self, keys_file: Path | None = None, keys_url: str | None = None) -> None:
         self._keys = KeySet.import_key_set(json.loads(keys_file.read_text())) if keys_file else KeySet([])
         self._url = keys_url
-        self._asked = float("-inf")
+        self._asked = self._tried = float("-inf")
         self._asking = asyncio.Lock()
 
     async def verify(self, authorization: str) -> Token:
@@ -90,8 +92,8 @@ class Verifier:
             raise SignOnNeeded
         try:
             kid = str(_header(encoded.strip()).get("kid"))
-            if not self._knows(kid):
-                await self._fetch(kid)
+            if not self._knows(kid) or time.monotonic() - self._asked > KEYS_S:
+                await self._fetch()
             if not self._knows(kid):
                 raise SignOnNeeded
             token = jwt.decode(encoded.strip(), self._keys, algorithms=[ALGORITHM])
@@ -104,12 +106,14 @@ class Verifier:
     def _knows(self, kid: str) -> bool:
         return any(key.kid == kid for key in self._keys.keys)
 
-    async def _fetch(self, kid: str) -> None:
+    async def _fetch(self) -> None:
+        """Have the keys as they are now, unless it was just tried. Without an answer the known ones stay good."""
         if self._url is None:
             return
         async with self._asking:
-            if self._knows(kid) or time.monotonic() - self._asked < FETCH_PAUSE_S:
+            if time.monotonic() - self._tried < FETCH_PAUSE_S:
                 return
+            self._tried = time.monotonic()
             try:
                 async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
                     answer = await http.get(self._url)

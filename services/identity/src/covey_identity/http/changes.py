@@ -79,12 +79,14 @@ def address_of(change: AccessChange) -> str:
     return f"{router.prefix}/{change.id}"
 
 
-def wait_afterwards(request: Request, context: Context, change: AccessChange, seconds: float) -> None:
-    """Once all is committed, wait for the change: if it is everywhere in time, the answer says so, with 200."""
+def wait_afterwards(
+    request: Request, context: Context, change: AccessChange, seconds: float, *, say: bool = True
+) -> None:
+    """Once all is committed, wait for the change; if it is everywhere in time, and it is to be said, with 200."""
     change_id = change.id
 
     async def afterwards() -> Response | None:
-        if await wait_until_done(context, change_id, seconds=seconds) is Progress.PENDING:
+        if await wait_until_done(context, change_id, seconds=seconds) is Progress.PENDING or not say:
             return None
         async with context.requests.session() as session:
             done = await session.get_one(AccessChange, change_id)

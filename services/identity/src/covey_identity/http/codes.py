@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from covey_chassis.access import By, Right, signed_on
-from covey_chassis.http import Ctx, IdempotencyKey, Session, refuses, says, service_router
+from covey_chassis.http import Ctx, IdempotencyKey, Session, answers_about, refuses, says, service_router
 from covey_chassis.transaction import work_of
 from covey_contracts.identity import GrantRole
 from fastapi import Request, Response
@@ -77,6 +77,7 @@ async def redeem(
     group = await queries.group_of(session, grant.group_id)
     await session.flush()
     response.headers["Location"] = address_of(change)
+    answers_about(request, grant.group_id)
     redeemed = Redeemed(
         grant_id=grant.id,
         group_id=grant.group_id,

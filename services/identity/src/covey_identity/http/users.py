@@ -232,7 +232,7 @@ async def add(
 @users.put(
     "/users/{grant_id}/rights",
     dependencies=[requires(Right.ACCESS_MANAGE)],
-    responses=says(200, "ETag") | refuses(UserNotFound, MoreThanYouHold, PrimaryHoldsEverything),
+    responses=says(200, "ETag", "Location") | refuses(UserNotFound, MoreThanYouHold, PrimaryHoldsEverything),
     summary="Change what a user may do",
 )
 async def change(
@@ -240,16 +240,21 @@ async def change(
     grant_id: UUID,
     rights: Rights,
     version: Version,
+    request: Request,
     by: By,
     session: Session,
     ctx: Ctx,
     key: IdempotencyKey,
     response: Response,
+    prefer: Prefer = None,
 ) -> UserView:
-    """Every service goes by it within moments, at most 8 seconds later."""
+    """Every service goes by it within moments, at most 8 seconds later: `Location` says when, `Prefer` waits for it."""
     at = ctx.clock.now()
-    grant, _ = await change_rights(session, by, group_id, grant_id, version, rights.scope, at=at)
+    grant, made = await change_rights(session, by, group_id, grant_id, version, rights.scope, at=at)
     await set_etag(response, session, grant)
+    if made is not None:
+        response.headers["Location"] = address_of(made)
+        wait_afterwards(request, ctx, made, seconds_preferred(prefer), say=False)
     return await _one(session, grant, at)
 
 

@@ -54,6 +54,9 @@ COMMENT ON COLUMN access_applier.lease_until IS 'Null until a lease was held for
 COMMENT ON COLUMN access_applier.lease_server IS 'The lease is void on any other server than this one.';
 INSERT INTO access_applier DEFAULT VALUES;
 
+ALTER TABLE stored_answer ADD COLUMN group_id uuid;
+COMMENT ON COLUMN stored_answer.group_id IS 'Of which it tells: given again only to who holds something in it.';
+
 CREATE VIEW access_held AS
     SELECT account_id, group_id, rights, billing_units
       FROM access_fact
