@@ -19,7 +19,7 @@ help:  ## this list
 run: .venv/ready  ## everything, with real Kafka and PostgreSQL; Ctrl-C ends it, data stays (FRESH=1 starts over)
 	$(BIN)/covey run $(if $(FRESH),--fresh)
 
-demo: .venv/ready  ## a season of renewals, checked from outside; KILL=seed kills services while it runs
+demo: .venv/ready  ## a season of renewals and an access story, checked from outside; KILL=seed kills services while it runs
 	$(BIN)/covey demo $(if $(KILL),--kill $(KILL))
 
 test: .venv/ready  ## every test, on real Kafka and PostgreSQL

@@ -44,6 +44,7 @@ async def test_every_renewal_becomes_available_on_its_day_and_everyone_is_told_o
         right, said = await season(running, tmp_path)
 
     assert right, said
+    assert 'removal to "removed"' in said
 
 
 async def test_the_same_while_services_and_relays_are_killed(tmp_path: Path) -> None:
@@ -52,6 +53,7 @@ async def test_the_same_while_services_and_relays_are_killed(tmp_path: Path) -> 
 
     assert right, said
     assert "killed" in said
+    assert 'removal to "removed"' in said
 
 
 async def test_an_email_that_never_arrives_is_noticed(tmp_path: Path) -> None:

@@ -174,7 +174,15 @@ class Platform:
     async def send(
         self, method: str, service: str, path: str, *, by: Person | None = None, **options: Any
     ) -> httpx.Response:
-        """A request by a person, or by the carrier's staff, that has to succeed: repeated while it is answered with 503."""
+        """A request by a person, or by the carrier's staff, that has to succeed."""
+        answer = await self.settled(method, service, path, by=by, **options)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer
+
+    async def settled(
+        self, method: str, service: str, path: str, *, by: Person | None = None, **options: Any
+    ) -> httpx.Response:
+        """The answer to a request, which is repeated while it is 503: a busy machine may let a lease run out."""
         headers = {"Idempotency-Key": uuid4().hex} | options.pop("headers", {})
 
         async def answered() -> httpx.Response | None:
@@ -183,7 +191,6 @@ class Platform:
 
         answer = await eventually(answered)
         assert answer is not None
-        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
 
     async def ask(
@@ -407,7 +414,7 @@ def reads_of(service: str, group: Group) -> Sequence[tuple[str, bool]]:
     return {
         "membership": ((f"/v1/groups/{group.id}", True), (f"/v1/groups?group_number={group.number}", False)),
         "renewals": ((f"/v1/groups/{group.id}/renewals", True), (f"/v1/book?q={group.number}", False)),
-        "identity": ((f"/v1/groups/{group.id}/appointments", True), ("/v1/groups", False)),
+        "identity": ((f"/v1/groups/{group.id}/appointments", True), ("/v1/access/groups", False)),
     }[service]
 
 

@@ -18,15 +18,12 @@ import pytest
 from covey_chassis.access.facts import LEASE_S, SILENT_S
 from covey_chassis.testing.broker import eventually
 
-from .platform import CODE, Asked, Clients, Removal, Team, breaches, reads_of, removal_of, running_platform
+from .platform import CODE, Asked, Clients, Removal, Team, breaches, reads_of, removal_of, running_platform, seen
 
 pytestmark = pytest.mark.timeout(180)
 
 SLACK_S = 2.0
 """What a busy machine may take on top."""
-QUICK_S = 3.0
-"""A removal that everybody acknowledges takes tens of milliseconds; a busy machine may take longer."""
-
 START_S = 15.0
 """So long a service may take to start."""
 
@@ -100,8 +97,10 @@ async def test_nobody_answers_who_was_removed_while_their_clients_read_and_write
     await keeps_claim(clients, removal, before)
     assert before, "they did write before"
     assert await platform.version(team.group) == version
-    assert removal.took_s < QUICK_S
+    assert removal.took_s < SILENT_S + SLACK_S
     assert removal.how == "acknowledged"
+    too_early = seen(clients.history, "renewals")[2].sent_at - 0.001
+    assert breaches(clients.history, too_early, before=before, after=before), "a check that cannot fail is no check"
     await platform.send("GET", "membership", f"/v1/groups/{team.group.id}", by=team.primary)
 
 
@@ -147,24 +146,16 @@ async def test_repeated_commands_of_who_was_removed_are_refused_everywhere(platf
     """The primary administrator, whom the carrier removes, has commands at membership and at identity."""
     group = platform.group()
     primary = await platform.primary(group)
+    ada = {"first_name": "Ada", "last_name": "Quist", "email": "ada@people.example", "rights": ["billing.view"]}
+    change, add_user = {"Idempotency-Key": uuid4().hex, "If-Match": '"1"'}, {"Idempotency-Key": uuid4().hex}
     commands = [
-        ("PATCH", "membership", f"/v1/groups/{group.id}", {"ein": "98-7000001"}, {"If-Match": '"1"'}),
-        (
-            "POST",
-            "identity",
-            f"/v1/groups/{group.id}/users",
-            {"first_name": "Ada", "last_name": "Quist", "email": "ada@people.example", "rights": ["billing.view"]},
-            {},
-        ),
-    ]
-    commands = [
-        (method, service, path, {"json": body, "headers": headers | {"Idempotency-Key": uuid4().hex}})
-        for method, service, path, body, headers in commands
+        ("PATCH", "membership", f"/v1/groups/{group.id}", {"ein": "98-7000001"}, change),
+        ("POST", "identity", f"/v1/groups/{group.id}/users", ada, add_user),
     ]
 
     async def repeat(command):
-        method, service, path, options = command
-        return await platform.ask(method, service, path, by=primary, **(options | {"headers": {**options["headers"]}}))
+        method, service, path, body, headers = command
+        return await platform.settled(method, service, path, by=primary, json=body, headers=headers)
 
     for command in commands:
         assert (await repeat(command)).is_success
@@ -197,7 +188,7 @@ async def test_an_access_code_that_is_entered_again_shows_nothing_to_who_was_rem
     told("whoever entered a code", removal)
 
     path, again = "/v1/access-codes/redemption", {"json": {"code": code}, "headers": once}
-    again = await platform.ask("POST", "identity", path, by=user, **again)
+    again = await platform.settled("POST", "identity", path, by=user, **again)
 
     assert not again.is_success, again.text
     assert group.id not in again.text
@@ -232,11 +223,11 @@ async def test_a_person_of_the_firm_is_removed_and_the_others_still_see_the_grou
             await one.are_refused("membership", "renewals", "identity", after=removal.at)
         told("a person of the firm", removal)
         await keeps_claim(one, removal, set())
-        assert removal.took_s < QUICK_S
+        assert removal.took_s < SILENT_S + SLACK_S
 
         still = len(other.history)
         await other.have_seen(*everywhere, since=still)
-        assert {each.status for each in other.history} == {200}
+        assert {each.status for each in other.history} <= {200, 503}
 
         started = time.monotonic()
         await change_broker(platform, group)
@@ -406,8 +397,8 @@ async def test_right_after_a_code_was_entered_every_service_answers(platform):
         assert (redeemed["everywhere"], redeemed["grant_id"]) == (True, grant_id)
 
         answers = await asyncio.gather(
-            platform.ask("GET", "membership", f"/v1/groups/{group.id}", by=user),
-            platform.ask("GET", "renewals", f"/v1/groups/{group.id}/renewals", by=user),
+            platform.settled("GET", "membership", f"/v1/groups/{group.id}", by=user),
+            platform.settled("GET", "renewals", f"/v1/groups/{group.id}/renewals", by=user),
         )
         assert [answer.status_code for answer in answers] == [200, 200]
 

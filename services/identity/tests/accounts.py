@@ -1,6 +1,8 @@
 """People and programs of tests: how they register, sign on, and what is kept of it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 from covey_chassis.testing import Harness
 from covey_contracts.identity import Letter, MailRequested
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 PASSWORD = "seven quiet herons"
 Body = dict[str, Any]
@@ -126,6 +128,24 @@ async def run(covey: Harness, statement: str, **parameters: object) -> list[Any]
     async with covey.transaction() as session:
         result = await session.execute(text(statement), parameters)
         return list(result.all()) if result.returns_rows else []
+
+
+@contextmanager
+def statements(covey: Harness) -> Iterator[list[str]]:
+    """What the database is asked in the block, by requests and by the transactions of their own that they begin."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    engines = [pool.engine.sync_engine for pool in (covey.context.requests, covey.context.workers)]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
 
 
 async def where_kept(covey: Harness, secret: str) -> list[str]:

@@ -360,12 +360,16 @@ async def test_twenty_people_who_have_the_same_code_redeem_it_once(story: Story)
     assert [len(await story.sees(person)) for person in people].count(1) == 1
     assert await run(story.covey, "SELECT count(*) FROM account_address WHERE email_key LIKE 'nobody@%'") == [(1,)]
     assert await run(
-        story.covey, "SELECT count(*) FROM access_held WHERE group_id = :group AND rights = '{renewals.view}'", group=group
+        story.covey,
+        "SELECT count(*) FROM access_held WHERE group_id = :group AND rights = '{renewals.view}'",
+        group=group,
     ) == [(1,)]
 
 
 async def _is_active_once(story: Story, grant: str) -> None:
-    told = [each.event.status for each in await story.covey.published(AccessChanged) if str(each.event.grant_id) == grant]
+    told = [
+        each.event.status for each in await story.covey.published(AccessChanged) if str(each.event.grant_id) == grant
+    ]
     assert told == ["invited", "active"]
 
 
@@ -413,7 +417,9 @@ async def test_of_many_codes_sent_at_once_one_is_good(story: Story, covey: Harne
         *(primary.api.post(f"/v1/groups/{group}/users/{grant}/code", headers=command()) for _ in range(5))
     )
 
-    letters = [covey.context.keyring.open(each.event.sealed, CodeLetter) for each in await covey.published(AccessCodeIssued)]
+    letters = [
+        covey.context.keyring.open(each.event.sealed, CodeLetter) for each in await covey.published(AccessCodeIssued)
+    ]
     codes = [letter.code for letter in letters if letter.address == person.email]
     assert len(codes) == 6
     statuses = []

@@ -105,7 +105,7 @@ async def test_a_refused_sign_on_is_counted_although_its_request_is_rolled_back(
     for _ in range(2):
         assert (await sign_on(covey, who.user_id, "another password")).status_code == 401
 
-    assert await run(covey, "SELECT purpose, failures FROM attempt") == [("sign-on", 2)]
+    assert await run(covey, "SELECT failures FROM attempt WHERE purpose = 'sign-on'") == [(2,)]
 
 
 async def test_after_five_failures_even_the_right_password_waits_and_nobody_learns_whether_there_is_such_a_user(
@@ -136,7 +136,7 @@ async def test_after_the_pause_the_right_password_signs_on_and_clears_the_count(
     await let_pass(covey)
 
     assert (await sign_on(covey, who.user_id)).status_code == 201
-    assert await run(covey, "SELECT 1 FROM attempt") == []
+    assert await run(covey, "SELECT 1 FROM attempt WHERE purpose = 'sign-on'") == []
 
 
 async def test_a_user_id_counts_in_whatever_case_it_is_typed(covey: Harness) -> None:

@@ -1,7 +1,7 @@
 """Who may do what in a group: given by its primary, changed, taken away."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from covey_chassis.access import Right
@@ -131,17 +131,123 @@ async def test_removing_somebody_who_was_only_invited_voids_the_code(story):
     assert await story.sees(person) == {}
 
 
-async def test_removing_a_person_removes_all_that_they_hold_in_the_group_by_whatever_address(story):
+async def test_a_person_has_one_grant_in_a_group_whatever_address_they_were_added_by(story):
+    """Else to take a right from one of them would take nothing."""
     group = await story.group()
     primary = await story.primary(group)
-    person, first = await story.secondary(primary, group, [Right.BILLING_VIEW])
+    person, _ = await story.secondary(primary, group, [Right.BILLING_VIEW])
     await story.add(primary, group, "other-address@people.example", [Right.RENEWALS_VIEW])
-    assert (await story.redeem(person, await story.code())).status_code == 200
-    assert (await story.sees(person))[group] == ["billing.view", "renewals.view"]
 
-    await story.remove(primary, group, first)
+    again = await story.redeem(person, await story.code())
 
+    assert (again.status_code, again.json()["code"]) == (409, "already-has-access")
+    assert (await story.sees(person))[group] == ["billing.view"]
+
+
+async def test_an_address_is_the_same_however_it_is_written(story):
+    group = await story.group()
+    primary = await story.primary(group)
+    await story.add(primary, group, "STRAßE@people.example")
+
+    again = await story.add(primary, group, "strasse@People.example")
+
+    assert again.json()["code"] == "user-already-there"
+
+
+async def test_removing_an_invitation_to_somebodys_own_address_removes_the_person(story):
+    """They saw the group through their firm already: removed is removed."""
+    group = await story.group(broker="F-1")
+    primary = await story.primary(group)
+    person = await story.person("Broker")
+    await story.joins(person, await story.firm("F-1"))
+    added = await story.add(primary, group, person.email)
+
+    removed = await story.remove(primary, group, added.json()["grant_id"])
+
+    assert removed.json()["account_id"] == str(person.account_id)
     assert await story.sees(person) == {}
+
+
+async def test_the_carriers_invitation_of_a_next_primary_binds_nobodys_hands(story):
+    group = await story.group()
+    primary = await story.primary(group)
+    person, grant = await story.secondary(primary, group)
+    await story.approve(group, await story.request(group, person))
+    code = await story.code()
+
+    removed = await story.remove(primary, group, grant)
+
+    assert removed.status_code == 202
+    assert await story.sees(person) == {}
+    assert (await story.redeem(person, code)).status_code == 200, "what the carrier decided stands"
+    assert (await story.sees(person))[group] == sorted(Right)
+
+
+async def test_taking_back_an_invitation_as_the_next_primary_takes_nothing_else(story):
+    group = await story.group()
+    primary = await story.primary(group)
+    person, _ = await story.secondary(primary, group, [Right.BILLING_VIEW])
+    await story.approve(group, await story.request(group, person))
+    users = (await story.covey.api.get(f"/v1/groups/{group}/users")).json()["items"]
+    (invited,) = [user["grant_id"] for user in users if user["role"] == "primary" and user["status"] == "invited"]
+
+    await story.covey.api.delete(f"/v1/groups/{group}/users/{invited}", headers=command())
+
+    assert await story.sees(person) == {group: ["billing.view"]}
+
+
+async def test_a_program_is_no_primary_administrator(story):
+    group = await story.group()
+    made = await story.covey.api.post("/v1/programs", json={"name": "Payroll"})
+    program = story.covey.client(UUID(made.json()["account_id"]))
+    await story.approve(group, await story.request(group, "nobody@people.example"))
+
+    headers = command(Prefer="wait=0")
+    answer = await program.post("/v1/access-codes/redemption", json={"code": await story.code()}, headers=headers)
+
+    assert answer.json()["code"] == "code-not-good"
+
+
+# --- what is told of a removal ---
+
+
+async def test_a_removal_that_was_superseded_stays_so_when_the_person_is_removed_again(story, at_work):
+    """Else the first one would say "removed" while the second is still on its way."""
+    group = await story.group()
+    primary = await story.primary(group)
+    person, grant = await story.secondary(primary, group)
+    first = (await story.remove(primary, group, grant, Prefer="wait=10")).json()
+    assert first["status"] == "removed"
+    _, grant = await story.secondary(primary, group, person=person)
+    await story.remove(primary, group, grant)
+
+    again = (await primary.api.get(f"/v1/access-changes/{first['id']}")).json()
+
+    assert again["status"] == "superseded"
+
+
+async def test_a_former_primary_is_told_nothing_more_of_a_removal(story):
+    group = await story.group()
+    former = await story.primary(group, "Former")
+    _, grant = await story.secondary(former, group)
+    change = await story.remove(former, group, grant)
+    await story.primary(group, "New")
+
+    assert (await former.api.get(change.headers["Location"])).status_code == 404
+    assert (await story.covey.api.get(change.headers["Location"])).status_code == 200
+
+
+async def test_the_primary_sees_who_has_access_through_the_firm(story):
+    group = await story.group(broker="F-1")
+    primary = await story.primary(group)
+    one, other = await story.person("One"), await story.person("Other")
+    for member in (one, other):
+        await story.joins(member, await story.firm("F-1"))
+    await primary.api.post(f"/v1/groups/{group}/exclusions/{one.account_id}", headers=command())
+
+    people = (await primary.api.get(f"/v1/groups/{group}/firm-people")).json()
+
+    assert {each["user_id"]: each["excluded"] for each in people} == {one.user_id: True, other.user_id: False}
 
 
 async def test_removing_somebody_voids_a_request_that_would_make_them_the_primary(story):

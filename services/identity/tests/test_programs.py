@@ -1,12 +1,15 @@
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-from covey_chassis.access import StaffRight
+from covey_chassis.access import Actor, StaffRight
 from covey_chassis.testing import Harness
+from covey_chassis.testing.broker import eventually
 from covey_contracts.identity import AccountRegistered
+from covey_identity.use_cases.replace_program_secret import replace_program_secret
 
-from .accounts import command, comparable, run, somebody, where_kept
+from .accounts import command, comparable, run, somebody, statements, where_kept
 
 
 async def make(covey: Harness) -> dict[str, str]:
@@ -75,6 +78,38 @@ async def test_unknown_programs_wrong_secrets_and_people_are_refused_alike(covey
 
     assert (refused[0].status_code, refused[0].json()["code"]) == (401, "client-refused")
     assert all(comparable(each) == comparable(refused[0]) for each in refused)
+
+
+async def test_each_refusal_runs_the_same_statements(covey: Harness) -> None:
+    made, locked = await make(covey), await make(covey)
+    await covey.api.post(f"/v1/accounts/{locked['account_id']}/lock", headers=command())
+    who = await somebody(covey)
+
+    ran = []
+    for name in ("z99999", made["client_id"], locked["client_id"], who.user_id):
+        with statements(covey) as each:
+            assert (await sign_on(covey, name, "made-up")).status_code == 401
+        ran.append(each)
+
+    assert any("FROM account" in statement for statement in ran[0])
+    assert ran[1:] == [ran[0]] * 3
+
+
+async def test_a_secret_that_is_replaced_while_it_is_shown_is_refused_as_any_other(covey: Harness) -> None:
+    made = await make(covey)
+    wrong = await sign_on(covey, made["client_id"], "made-up")
+    staff = Actor(account_id=uuid4(), session_id=uuid4(), staff=frozenset(StaffRight))
+
+    async def waits() -> bool:
+        return bool(await run(covey, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+
+    async with covey.transaction() as replacing:
+        at = covey.context.clock.now()
+        await replace_program_secret(replacing, UUID(made["account_id"]), staff, at=at)
+        showing = asyncio.create_task(sign_on(covey, made["client_id"], made["client_secret"]))
+        await eventually(waits)
+
+    assert comparable(await showing) == comparable(wrong)
 
 
 async def test_a_new_secret_ends_what_was_had_with_the_old_one(covey: Harness) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from covey_chassis.testing import Harness
 from covey_contracts.identity import AccountChanged, AccountRegistered, Person
+from covey_identity.attempts import FREE
 from covey_identity.domain.account import Account, ProgramHasNoAddress
 from covey_identity.domain.registration import NewRegistration, Registration
 from covey_identity.domain.user_ids import draw_user_id
@@ -24,6 +25,7 @@ from .accounts import (
     session_of,
     sign_on,
     somebody,
+    statements,
     token_for,
     verify,
     where_kept,
@@ -165,13 +167,113 @@ def test_a_registration_is_good_for_its_hours_and_not_a_moment_longer() -> None:
     assert not registration.is_good(at=at + timedelta(hours=24))
 
 
-async def test_a_newer_registration_replaces_the_older(covey: Harness) -> None:
-    older = await token_for(covey)
-    newer = await token_for(covey, email=EMAIL.title(), first_name="Otto")
+# --- several ask for one address ---
 
-    assert (await verify(covey, older)).status_code == 422
-    assert (await verify(covey, newer)).status_code == 201
-    assert await run(covey, f"SELECT first_name FROM account WHERE {OURS}") == [("Otto",)]
+
+@pytest.mark.parametrize("verified", [0, 1])
+async def test_a_stranger_who_asks_for_ones_address_takes_nothing_away(covey: Harness, verified: int) -> None:
+    """Each token is good, and makes the account that was asked for with it; then the others are of no use."""
+    own = await token_for(covey)
+    strangers = await token_for(covey, email=EMAIL.title(), first_name="Mallory")
+    tokens, names = [own, strangers], ["Ottoline", "Mallory"]
+    waiting = await token_for(covey, email="waiting@alderquist.example.org")
+
+    assert (await verify(covey, tokens[verified])).status_code == 201
+
+    assert await run(covey, f"SELECT first_name FROM account WHERE {OURS}") == [(names[verified],)]
+    assert await run(covey, "SELECT email FROM registration") == [("waiting@alderquist.example.org",)]
+    late = await verify(covey, tokens[1 - verified])
+    assert comparable(late) == comparable(await verify(covey, "made-up"))
+    assert (await verify(covey, waiting)).status_code == 201
+
+
+async def test_of_several_registrations_that_are_verified_at_once_one_makes_the_account(covey: Harness) -> None:
+    tokens = [await token_for(covey) for _ in range(4)]
+
+    answers = await asyncio.gather(*(verify(covey, token) for token in tokens))
+
+    assert sorted(answer.status_code for answer in answers) == [201, 422, 422, 422]
+    assert len(await run(covey, f"SELECT 1 FROM account WHERE {OURS}")) == 1
+    assert await run(covey, "SELECT 1 FROM registration") == []
+
+
+async def test_an_expired_registration_is_forgotten_and_a_later_one_for_the_address_is_not(covey: Harness) -> None:
+    await token_for(covey)
+    await run(covey, "UPDATE registration SET expires_at = now() - interval '1 s'")
+    token = await token_for(covey)
+
+    await covey.work("forget-expired")
+
+    assert len(await run(covey, "SELECT 1 FROM registration")) == 1
+    assert (await verify(covey, token)).status_code == 201
+
+
+# --- how often an address is written to ---
+
+
+async def test_an_address_is_written_to_so_often_only_and_the_answer_does_not_tell(covey: Harness) -> None:
+    await somebody(covey)
+    await run(covey, "DELETE FROM attempt")
+    before = await _counts(covey)
+    for email in (EMAIL, "nobody@alderquist.example.org"):
+        answers = [await ask(covey, email=email) for _ in range(FREE)]
+        await run(covey, "UPDATE attempt SET next_at = clock_timestamp() + interval '100 s'")
+        answers += [await ask(covey, email=email.upper(), first_name="Mallory") for _ in range(3)]
+
+        assert {answer.status_code for answer in answers} == {202}
+        assert all(comparable(answer) == comparable(answers[0]) for answer in answers)
+
+    registrations, mails = await _counts(covey)
+    assert (registrations - before[0], mails - before[1]) == (2 * FREE, 2 * FREE)
+    sent = [letter.address for _, letter in await letters(covey)][1:]
+    assert [sent.count(EMAIL), sent.count("nobody@alderquist.example.org")] == [FREE, FREE]
+    assert await run(covey, "SELECT purpose, failures FROM attempt") == [("registration", FREE)] * 2
+
+
+async def test_many_at_once_do_not_outrun_the_pause(covey: Harness) -> None:
+    for _ in range(FREE):
+        await ask(covey)
+    await run(covey, "UPDATE attempt SET failures = 15, next_at = clock_timestamp()")
+
+    await asyncio.gather(*(ask(covey) for _ in range(8)))
+
+    assert len(await letters(covey)) == FREE + 1
+
+
+async def test_after_the_pause_the_address_is_written_to_again(covey: Harness) -> None:
+    for _ in range(FREE):
+        await ask(covey)
+    await run(covey, "UPDATE attempt SET next_at = clock_timestamp()")
+
+    token = await token_for(covey, first_name="Otto")
+
+    assert len(await letters(covey)) == FREE + 1
+    assert (await verify(covey, token)).status_code == 201
+
+
+async def test_both_ways_run_the_same_statements_whether_or_not_the_address_is_written_to(covey: Harness) -> None:
+    await somebody(covey)
+    emails = (EMAIL, "nobody@alderquist.example.org")
+
+    with statements(covey) as known:
+        await ask(covey, email=emails[0])
+    with statements(covey) as unknown:
+        await ask(covey, email=emails[1])
+    assert known == unknown
+
+    for email in emails:
+        for _ in range(FREE):
+            await ask(covey, email=email)
+    await run(covey, "UPDATE attempt SET next_at = clock_timestamp() + interval '100 s'")
+    with statements(covey) as known:
+        await ask(covey, email=emails[0])
+    with statements(covey) as unknown:
+        await ask(covey, email=emails[1])
+    assert known == unknown
+    assert not any("outbox" in each for each in known)
+
+
+# --- the password, and what is kept ---
 
 
 async def test_a_password_that_is_refused_leaves_the_token_good(covey: Harness) -> None:
@@ -352,7 +454,7 @@ async def test_what_is_of_no_use_any_more_is_forgotten(covey: Harness) -> None:
     await run(covey, "UPDATE account_session SET expires_at = now() - interval '31 days' WHERE id = :id", id=over.id)
     await run(
         covey,
-        "UPDATE attempt SET last_at = now() - interval '25 hours' WHERE subject = sha256('z99999'::bytea)",
+        "UPDATE attempt SET last_at = now() - interval '25 hours' WHERE subject <> sha256('z88888'::bytea)",
     )
 
     await covey.work("forget-expired")

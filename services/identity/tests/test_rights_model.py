@@ -29,10 +29,19 @@ WALKS = int(os.environ.get("COVEY_WALKS", "0"))
 STEPS = 25
 
 ALL = "all"
-GIVEABLE = (
-    "billing.pay billing.view documents.sign documents.view group.update members.enroll members.terminate"
-    " members.update members.view renewals.change renewals.view"
-).split()
+GIVEABLE = [
+    "billing.pay",
+    "billing.view",
+    "documents.sign",
+    "documents.view",
+    "group.update",
+    "members.enroll",
+    "members.terminate",
+    "members.update",
+    "members.view",
+    "renewals.change",
+    "renewals.view",
+]
 MANAGE = "access.manage"
 UNITS = ("001", "002", "003")
 
@@ -259,7 +268,11 @@ class Walk:
     def who(self) -> str:
         """An address: of somebody who has an account, or of nobody yet."""
         person = self.some([*self.people, None])
-        return self.people[person].email if person else f"new-{next(self.new_addresses)}@{self.groups[0].hex[-12:]}.example"
+        return (
+            self.people[person].email
+            if person
+            else f"new-{next(self.new_addresses)}@{self.groups[0].hex[-12:]}.example"
+        )
 
     def may_act(self) -> list[UUID]:
         """Groups that have a primary who can act."""
@@ -278,9 +291,7 @@ class Walk:
 
     def secondaries(self) -> list[str]:
         acting = self.may_act()
-        return [
-            key for key, grant in self.model.grants.items() if grant.role == "secondary" and grant.group in acting
-        ]
+        return [key for key, grant in self.model.grants.items() if grant.role == "secondary" and grant.group in acting]
 
     # the steps
 
@@ -292,9 +303,7 @@ class Walk:
             said(answer, "user-already-there")
             return
         said(answer, None)
-        self.model.drop(
-            [key for key, each in self.model.in_group(group) if each.role == "primary" and not each.active]
-        )
+        self.model.drop([key for key, each in self.model.in_group(group) if each.role == "primary" and not each.active])
         users = await self.story.covey.api.get(f"/v1/groups/{group}/users", params={"limit": 200})
         (key,) = [
             user["grant_id"]
@@ -572,7 +581,9 @@ async def begin(story: Story, listener: Listener, draw: Callable[..., Any]) -> W
     groups = [await story.group(broker=number, units=UNITS) for number in numbers]
     firms = {number: await story.firm(number) for number in numbers}
     people = {person.account_id: person for person in [await story.person(name) for name in ("Ann", "Bo", "Cy", "Di")]}
-    model = Model({person.email: person.account_id for person in people.values()}, dict(zip(groups, firms.values(), strict=True)))
+    model = Model(
+        {person.email: person.account_id for person in people.values()}, dict(zip(groups, firms.values(), strict=True))
+    )
     return Walk(story, draw, groups, firms, people, model, listener)
 
 

@@ -38,6 +38,7 @@ POST /v1/access-codes/redemption                      401     422       422     
 GET /v1/access/groups                                 401     200       200        200      200        200     200    200       200         401       401       401    403
 GET /v1/access-changes/{change_id}                    401     404       404        404      404        404     404    404       404         401       401       401    403
 GET /v1/groups/{group_id}/users                       401     403       403        200      403        403     403    200       403         401       401       401    403
+GET /v1/groups/{group_id}/firm-people                 401     403       403        200      403        403     403    200       403         401       401       401    403
 GET /v1/groups/{group_id}/users/{grant_id}            401     403       403        404      403        403     403    404       403         401       401       401    403
 DELETE /v1/groups/{group_id}/users/{grant_id}         401     403       403        404      403        403     403    404       403         401       401       401    403
 POST /v1/groups/{group_id}/users/{grant_id}/code      401     403       403        404      403        403     403    404       403         401       401       401    403

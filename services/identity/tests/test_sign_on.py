@@ -17,6 +17,7 @@ from .accounts import (
     session_of,
     sign_on,
     somebody,
+    statements,
     where_kept,
 )
 
@@ -76,6 +77,23 @@ async def test_each_refusal_verifies_one_hash(covey: Harness, monkeypatch: pytes
 
     assert len(asked) == 3
     assert len(set(asked)) == 1, "of the same parameters"
+
+
+async def test_each_refusal_runs_the_same_statements(covey: Harness) -> None:
+    """What a database is asked takes time, too."""
+    who = await somebody(covey)
+    locked = await somebody(covey, email="other@alderquist.example.org")
+    await covey.api.post(f"/v1/accounts/{locked.account_id}/lock", headers=command())
+    program = await make_program(covey)
+
+    ran = []
+    for name in ("z99999", who.user_id, locked.user_id, program["client_id"]):
+        with statements(covey) as each:
+            assert (await sign_on(covey, name, "another password")).status_code == 401
+        ran.append(each)
+
+    assert any("FROM account" in statement for statement in ran[0])
+    assert ran[1:] == [ran[0]] * 3
 
 
 async def test_a_password_is_hashed_anew_when_the_parameters_rise(covey: Harness) -> None:

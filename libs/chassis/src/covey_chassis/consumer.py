@@ -45,12 +45,14 @@ class Consumer:
     """A named reader of topics. The name is written down in the database: renaming it would read everything again.
 
     ``since`` says where it begins when it has never read before: ``beginning`` for copies of others' facts, ``now`` for
-    reactions, so that a new deployment mails nobody its history.
+    reactions, so that a new deployment mails nobody its history. ``records_at_once`` bounds a batch, which is one
+    transaction: fewer where a handler holds a lock that others wait for.
     """
 
-    def __init__(self, name: str, *, since: Literal["beginning", "now"]) -> None:
+    def __init__(self, name: str, *, since: Literal["beginning", "now"], records_at_once: int = 500) -> None:
         self.name = name
         self.since = since
+        self.records_at_once = records_at_once
         self.handlers: dict[str, tuple[type[Event], Handler[Event]]] = {}
 
     def on(self, *kinds: type[E]) -> Callable[[Handler[E]], Handler[E]]:

@@ -67,7 +67,12 @@ class Aggregate(MappedAsDataclass):
 
 def make_engine(url: str, **options: Any) -> AsyncEngine:
     """An engine whose driver reads the URL itself: ``?sslmode=verify-full`` and the like mean what they do to libpq."""
-    return create_async_engine("postgresql+asyncpg://", connect_args={"dsn": url}, **options)
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        connect_args={"dsn": url},
+        isolation_level="READ COMMITTED",  # lock, then read what others committed before: whatever the server's default
+        **options,
+    )
 
 
 class Database:

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request, Response, params
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
 
-from covey_chassis.access.requiring import authenticate, requirement_of
+from covey_chassis.access.requiring import Requirement, authenticate, requirement_of
 from covey_chassis.describing import says
 from covey_chassis.idempotency import ABOUT, CLAIM, Claim, IdempotencyKey, Replay, answers_about, store
 from covey_chassis.paging import After, Limit, Page, page_of
@@ -96,6 +96,8 @@ class TransactionRoute(APIRoute):
             check_content_type(request, form=is_form)
             if not is_form and await request.body():
                 await request.json()
+        if isinstance(requirement, Requirement) and requirement.before is not None:
+            await requirement.before(request)
         return request
 
 

@@ -32,7 +32,6 @@ from covey_chassis.transient import is_transient
 
 log = structlog.get_logger(__name__)
 
-BATCH_RECORDS = 500
 DRAIN_S = 20.0
 PATIENCE_S = 15.0
 """How long a batch waits for the database before it is handed back to be read again."""
@@ -59,7 +58,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         self.subscriber: LogicSubscriber[Any] | None = None
         self._next: dict[TopicPartition, int] = {}
         self._missing: dict[TopicPartition, int] = {}
-        self._at_once = BATCH_RECORDS
+        self._at_once = consumer.records_at_once
         self._begun = Clock.now()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -290,7 +289,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 for span in spans:
                     self._next[TopicPartition(span.topic, span.partition)] = span.next
                 records = records[len(part) :]
-                self._at_once = min(self._at_once * 2, BATCH_RECORDS)
+                self._at_once = min(self._at_once * 2, self.consumer.records_at_once)
 
     def _spans(self, records: Sequence[Record]) -> list[Span]:
         last = {TopicPartition(record.topic, record.partition): record.offset for record in records}
@@ -357,7 +356,7 @@ def subscribe(broker: KafkaBroker, consumer: Consumer, database: Database, *, se
         *consumer.topics,
         group_id=consumer.name,
         batch=True,
-        max_records=BATCH_RECORDS,
+        max_records=consumer.records_at_once,
         batch_timeout_ms=10,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.NACK_ON_ERROR,

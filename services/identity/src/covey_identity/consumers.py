@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.use_cases.take_group import take_group
 
-groups = Consumer("identity.groups", since="beginning")
+# A batch holds the ledger from the first broker that changes to its end, and every other change of access waits for it.
+groups = Consumer("identity.groups", since="beginning", records_at_once=20)
 
 
 @groups.on(GroupRegistered, GroupChanged)

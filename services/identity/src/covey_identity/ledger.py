@@ -64,6 +64,13 @@ class Ledger:
         await self._session.execute(_LOG, rows)
         await self._session.execute(_ADVANCE, {"rev": told[-1].rev, "id": rows[-1]["id"]})
         await keep_facts(self._session, told)
+        await self._session.execute(
+            _SUPERSEDE,
+            {
+                "groups": [fact.group_id for fact in told if fact.group_id],
+                "accounts": [fact.account_id for fact in told if fact.account_id],
+            },
+        )
         await self._session.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
         self.rev = told[-1].rev
         await failpoint("ledger.recorded")
@@ -83,6 +90,17 @@ _LOG = text(
     """
     INSERT INTO access_log (rev, id, act, authority, account_id, session_id, correlation_id, fact)
     VALUES (:rev, :id, :act, :authority, :account_id, :session_id, :correlation_id, CAST(:fact AS jsonb))
+    """
+)
+_SUPERSEDE = text(
+    """
+    UPDATE access_change SET superseded_at = clock_timestamp()
+     WHERE kind = 'removed' AND superseded_at IS NULL
+       AND (group_id = ANY(CAST(:groups AS uuid[])) OR account_id = ANY(CAST(:accounts AS uuid[])))
+       AND EXISTS (
+           SELECT FROM access_held
+            WHERE access_held.account_id = access_change.account_id AND access_held.group_id = access_change.group_id
+       )
     """
 )
 _ADVANCE = text(

@@ -13,7 +13,7 @@ import structlog
 from covey_chassis.access.applier import acknowledge
 from covey_chassis.access.facts import SILENT_S
 from covey_chassis.service import Context
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.access_change import AccessChange, ChangeKind, Progress
@@ -55,15 +55,10 @@ def start_change(
     return change
 
 
-async def progress_of(session: AsyncSession, change: AccessChange) -> Progress:
-    """How far it is. A removal is superseded when something later gives the person a right in the group again."""
-    if change.kind is ChangeKind.REMOVED and change.account_id is not None:
-        again = await session.scalar(
-            text("SELECT 1 FROM access_held WHERE account_id = :account_id AND group_id = :group_id LIMIT 1"),
-            {"account_id": change.account_id, "group_id": change.group_id},
-        )
-        if again:
-            return Progress.SUPERSEDED
+def progress_of(change: AccessChange) -> Progress:
+    """How far it is. A removal is superseded, for good, once something later gives the person a right in the group."""
+    if change.superseded_at is not None:
+        return Progress.SUPERSEDED
     if change.done_at is None:
         return Progress.PENDING
     return Progress.REMOVED if change.kind is ChangeKind.REMOVED else Progress.EVERYWHERE
@@ -106,7 +101,7 @@ async def wait_until_done(context: Context, change_id: UUID, *, seconds: float) 
         signal = signals_of(context).next()
         await settle(context)
         async with context.workers.session() as session:
-            found = await progress_of(session, await session.get_one(AccessChange, change_id))
+            found = progress_of(await session.get_one(AccessChange, change_id))
         left = deadline - time.monotonic()
         if found is not Progress.PENDING or left <= 0:
             return found

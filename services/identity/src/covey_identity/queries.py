@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
-from covey_chassis.access import NotYours
+from covey_chassis.access import NotYours, StaffRight
 from covey_contracts.identity import GrantRole, GrantStatus
 from covey_contracts.membership import BrokerOfRecord
 from sqlalchemy import Select, func, or_, select, text
@@ -15,6 +15,7 @@ from covey_identity.domain.account import AccountAddress
 from covey_identity.domain.firm import Appointment, Firm, FirmMember
 from covey_identity.domain.grant import Grant, UserNotFound
 from covey_identity.domain.group import GroupCopy, GroupNotFound
+from covey_identity.domain.person_fields import address_key
 
 LASTS = Grant.status != GrantStatus.REMOVED
 
@@ -78,7 +79,7 @@ async def grants_to(
         LASTS,
         or_(
             Grant.account_id.in_(list(accounts)),
-            func.lower(Grant.email).in_([email.lower() for email in emails]),
+            Grant.email_key.in_([address_key(email) for email in emails]),
         ),
     )
     return (await session.scalars(_fresh(query))).all()
@@ -212,7 +213,7 @@ async def waiting_requests(
     query = select(AccessRequest).where(
         AccessRequest.group_number == group_number,
         AccessRequest.status == RequestStatus.SUBMITTED,
-        func.lower(AccessRequest.email).in_([email.lower() for email in emails]),
+        AccessRequest.email_key.in_([address_key(email) for email in emails]),
     )
     return (await session.scalars(query.order_by(AccessRequest.id).with_for_update())).all()
 
@@ -224,6 +225,22 @@ def requests(status: RequestStatus | None) -> Select[AccessRequest]:
 
 
 # --- who sees what ---
+
+
+async def is_staff(session: AsyncSession, account_id: UUID, right: StaffRight) -> bool:
+    """Whether somebody has a staff right: asked again after the ledger's lock, since it may be gone since the request."""
+    query = text("SELECT 1 FROM access_fact WHERE kind = 'staff' AND active AND id = :id AND :right = ANY(rights)")
+    return await session.scalar(query, {"id": account_id, "right": right.value}) is not None
+
+
+async def still_approves(session: AsyncSession, account_id: UUID) -> None:
+    """Let only staff pass who approve access, by what is true after the ledger's lock.
+
+    Raises:
+        NotYours: the right is gone since the request came.
+    """
+    if not await is_staff(session, account_id, StaffRight.ACCESS_APPROVE):
+        raise NotYours
 
 
 async def sees_group(session: AsyncSession, account_id: UUID, group_id: UUID) -> bool:

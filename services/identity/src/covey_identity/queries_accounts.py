@@ -1,12 +1,12 @@
 """Named reads of accounts, their addresses, registrations and sessions, and the locks that they are found under."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from covey_chassis.db import load
-from sqlalchemy import Select, or_, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, delete, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.account import Account, AccountAddress, AccountNotFound
@@ -27,9 +27,26 @@ async def load_account(session: AsyncSession, account_id: UUID) -> Account:
     return await load(session, Account, account_id, missing=AccountNotFound)
 
 
-async def account_of_user_id(session: AsyncSession, user_id: str) -> Account | None:
-    """Who has this user ID, typed in whatever case."""
-    return await session.scalar(select(Account).where(Account.user_id == as_stored(user_id)))
+@dataclass(frozen=True)
+class Credentials:
+    """What is kept of an account's password, or of a program's secret."""
+
+    account_id: UUID
+    password_hash: str | None = field(repr=False)
+    secret_sha256: bytes | None = field(repr=False)
+
+
+async def credentials_of(session: AsyncSession, user_id: str) -> Credentials | None:
+    """What whoever gives this user ID, typed in whatever case, is to prove.
+
+    These columns, not the account: it would be read in more statements when there is one than when there is none, and
+    it would be an old version by the time it is locked.
+    """
+    found = await session.execute(
+        select(Account.id, Account.password_hash, Account.secret_sha256).where(Account.user_id == as_stored(user_id))
+    )
+    row = found.one_or_none()
+    return None if row is None else Credentials(*row)
 
 
 async def free_user_id(session: AsyncSession, draw: Callable[[], str] = draw_user_id) -> str:
@@ -88,18 +105,14 @@ async def holder_of_address(session: AsyncSession, email: str) -> Holder | None:
 # --- registrations ---
 
 
-async def keep_registration(session: AsyncSession, registration: Registration) -> None:
-    """Keep it, instead of an older one for the same address."""
-    values = {column.name: getattr(registration, column.name) for column in Registration.__table__.columns}
-    await session.execute(
-        insert(Registration).values(values).on_conflict_do_update(index_elements=["email_key"], set_=values)
-    )
-
-
-async def registration_of_token(session: AsyncSession, digest: bytes, *, lock: bool = False) -> Registration | None:
+async def registration_of_token(session: AsyncSession, digest: bytes) -> Registration | None:
     """The registration that this token verifies."""
-    query = select(Registration).where(Registration.token_sha256 == digest)
-    return await session.scalar(query.with_for_update() if lock else query)
+    return await session.scalar(select(Registration).where(Registration.token_sha256 == digest))
+
+
+async def forget_registrations(session: AsyncSession, email: str) -> None:
+    """Forget all registrations that wait for this address. The address must be held."""
+    await session.execute(delete(Registration).where(Registration.email_key == address_key(email)))
 
 
 # --- sessions ---

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from covey_chassis.settings import ServiceSettings
-from pydantic import Field, FilePath, SecretStr
+from pydantic import Field, FilePath, SecretStr, field_validator
 
 
 class Settings(ServiceSettings):
@@ -11,9 +11,17 @@ class Settings(ServiceSettings):
 
     signing_keys: Annotated[FilePath, Field(description="Private JWKS: access tokens are signed with its last key.")]
     listener_credentials: Annotated[
-        dict[str, SecretStr],
+        dict[str, Annotated[SecretStr, Field(min_length=16)]],
         Field(description='By which the services that listen for access are known: {"renewals": "..."}.'),
     ]
+
+    @field_validator("listener_credentials")
+    @classmethod
+    def _each_its_own(cls, credentials: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        if len({each.get_secret_value() for each in credentials.values()}) < len(credentials):
+            raise ValueError("two services have the same credential: each needs its own")
+        return credentials
+
     code_secret: Annotated[
         SecretStr,
         Field(

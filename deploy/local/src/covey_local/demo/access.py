@@ -6,7 +6,7 @@ asks all the while, and is asked for everything once more at that moment.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import httpx
@@ -110,15 +110,15 @@ async def access_story(
     api: Api, stranger: Stranger, *, group_id: str, row: Row, console: Console, today: date
 ) -> AccessStory:
     """Tell it with a group of the book that has a broker. What was wrong stands in the story."""
-    renewals = await api.get("renewals", f"/v1/groups/{group_id}/renewals")
-    group = WatchedGroup(group_id, row["group_number"], row["firm_number"], renewals["items"][0]["renewal_id"])
+    group = WatchedGroup(group_id, row["group_number"], row["firm_number"])
     story = AccessStory(api, stranger, group, console, today, Inbox(api))
     try:
+        await _group_is_known(story)
         primary = await _appoint(story)
         await _broker(story, primary)
         for name in FURTHER:
             await _further(story, primary, name)
-        story.say(f"{len(FURTHER)} more were added, read and wrote, and were removed: {_last(story.times.removal)}")
+        story.say(f"{len(FURTHER)} more added, read and wrote, and were removed; the last {_last(story.times.removal)}")
         await _strangers_view(story)
     except (NotAsItShould, NotInTime, Refused) as error:
         story.wrong.append(f"access: {error}")
@@ -132,7 +132,6 @@ async def _appoint(story: AccessStory) -> Person:
     """An officer asks for a primary administrator, staff approve, and whoever it is registers and enters the code."""
     api, group = story.api, story.group
     email = "primary@people.example"
-    await _group_is_known(story)
     form = {
         "group_number": group.number,
         "company": "Ostby & Company",
@@ -365,13 +364,20 @@ def _judge(story: AccessStory, person: Person, watch: Watch, removed_at: float) 
 
 
 async def _group_is_known(story: AccessStory) -> None:
-    """Identity has heard of the group and its broker."""
+    """Identity has heard of the group and its broker, and renewals of the group."""
 
     async def look() -> bool | None:
         answer = await story.api.send("GET", "identity", f"/v1/groups/{story.group.id}/appointments")
         return True if answer.is_success and answer.json()["items"] else None
 
+    async def renewal() -> str | None:
+        answer = await story.api.send("GET", "renewals", f"/v1/groups/{story.group.id}/renewals")
+        found = answer.json()["items"] if answer.is_success else []
+        return str(found[0]["renewal_id"]) if found else None
+
     await wait_for(look, f"identity does not know the broker of {story.group.number}", story.api.patience_s)
+    renewal_id = await wait_for(renewal, f"renewals does not know {story.group.number}", story.api.patience_s)
+    story.group = replace(story.group, renewal_id=renewal_id)
 
 
 async def _firm(story: AccessStory) -> str:

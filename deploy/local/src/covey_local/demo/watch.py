@@ -27,7 +27,7 @@ class WatchedGroup:
     id: str
     number: str
     firm_number: str
-    renewal_id: str
+    renewal_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 FEED_PATH = "/internal/access/feed"
 HOLD_S = 1.0
 """How long the others wait for a sign of life of the applier at work. Less than a lease, which so outlives it."""
-POLL_TIMEOUT_S = 3.0
+POLL_TIMEOUT_S = 1.5
+"""Less than a lease: an answer that is later than that is of no use, and another instance may answer in time."""
 QUICK_ACK_S = 0.03
 """So long the next poll waits for the acknowledgement of the last one's facts, to carry it."""
 PAUSES_S = (0.05, 1.0)
@@ -167,7 +168,8 @@ async def acknowledge(database: Database) -> bool:
     """
     async with database.transaction() as session:
         pending = (await session.execute(_PENDING)).one()
-    if pending.acked_rev >= pending.seen_rev:
+    # A page tells of each fact only as it is now: what it left out, for it changed again, is on a later page.
+    if not pending.at_head or pending.acked_rev >= pending.seen_rev:
         return False
     for key in pending.keys if pending.leased else ():
         async with database.transaction() as session:
@@ -197,7 +199,7 @@ _UNMOVED = """
 _ADVANCE = text(
     f"""
     UPDATE access_applier
-       SET seen_rev = :rev, seen_id = :id,
+       SET seen_rev = :rev, seen_id = :id, at_head = :head,
            lease_until = CASE WHEN :head THEN CAST(:t0 AS timestamptz) + make_interval(secs => :lease_s)
                               ELSE lease_until END,
            lease_server = CASE WHEN :head THEN pg_postmaster_start_time() ELSE lease_server END
@@ -208,7 +210,7 @@ _ADVANCE = text(
 _RELOAD = text(
     f"""
     UPDATE access_applier
-       SET seen_rev = 0, seen_id = NULL, acked_rev = 0,
+       SET seen_rev = 0, seen_id = NULL, acked_rev = 0, at_head = false,
            lease_until = CASE WHEN lease_until IS NOT NULL THEN '-infinity'::timestamptz END, fence = fence + 1
      WHERE {_UNMOVED}
     RETURNING 1
@@ -216,7 +218,7 @@ _RELOAD = text(
 )
 _PENDING = text(
     """
-    SELECT fence, seen_rev, acked_rev, lease_until IS NOT NULL OR authority AS leased,
+    SELECT fence, seen_rev, acked_rev, at_head, lease_until IS NOT NULL OR authority AS leased,
            ARRAY(SELECT DISTINCT CASE WHEN group_id IS NOT NULL THEN access_key('group', group_id)
                                       ELSE access_key('person', account_id) END
                    FROM access_fact

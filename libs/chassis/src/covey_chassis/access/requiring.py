@@ -55,6 +55,7 @@ class Requirement:
     in_group: bool = False
     by_sight: bool = False
     whole_group: bool | None = None
+    before: Callable[[Request], Awaitable[None]] | None = None
 
     @property
     def refusals(self) -> tuple[type[Refusal], ...]:
@@ -93,12 +94,24 @@ class Public:
         request.scope[ACTOR] = NOBODY
 
 
-def requires(*rights: Right, or_staff: tuple[StaffRight, ...] = (), whole_group: bool | None = None) -> params.Depends:
+Before = Callable[[Request], Awaitable[None]]
+"""Slow work, such as hashing, that is done before a request's transaction begins: it must hold no lock meanwhile.
+
+Whoever asks is known then, and what they may do is not. What it makes is left in ``request.scope``.
+"""
+
+
+def requires(
+    *rights: Right,
+    or_staff: tuple[StaffRight, ...] = (),
+    whole_group: bool | None = None,
+    before: Before | None = None,
+) -> params.Depends:
     """One of these rights in the group that the path's ``group_id`` names; any right, when none is named.
 
     ``whole_group`` asks for it in all of the group's billing units; by default of those who change something.
     """
-    return _depends(Requirement(rights, or_staff, in_group=True, whole_group=whole_group))
+    return _depends(Requirement(rights, or_staff, in_group=True, whole_group=whole_group, before=before))
 
 
 def sees(*rights: Right, or_staff: tuple[StaffRight, ...] = ()) -> params.Depends:
@@ -109,14 +122,14 @@ def sees(*rights: Right, or_staff: tuple[StaffRight, ...] = ()) -> params.Depend
     return _depends(Requirement(rights, or_staff, by_sight=True))
 
 
-def staff(*rights: StaffRight) -> params.Depends:
+def staff(*rights: StaffRight, before: Before | None = None) -> params.Depends:
     """Carrier staff who have one of these rights."""
-    return _depends(Requirement(staff=rights))
+    return _depends(Requirement(staff=rights, before=before))
 
 
-def signed_on() -> params.Depends:
+def signed_on(*, before: Before | None = None) -> params.Depends:
     """Anybody who is signed on."""
-    return _depends(Requirement())
+    return _depends(Requirement(before=before))
 
 
 def public(why: str) -> params.Depends:

@@ -27,6 +27,8 @@ TOKEN_S = 300
 """How long a token is good for. It says who somebody is; what they may do is asked anew each time."""
 SKEW_S = 5
 """How far the clocks of two services may be apart."""
+LENGTH_MAX = 4096
+"""Characters of a token; ours have some 400."""
 KEYS_S = 300.0
 """So old the known keys may be: one that was withdrawn is not good for longer."""
 FETCH_PAUSE_S = 5.0
@@ -38,6 +40,13 @@ class SignOnNeeded(Refusal):
 
     status = 401
     headers = {"WWW-Authenticate": "Bearer"}  # noqa: RUF012 - declared once, in Refusal
+
+
+class SignOnUnverified(Refusal):
+    """Who you are cannot be verified at the moment: ask again shortly."""
+
+    status = 503
+    headers = {"Retry-After": "1"}  # noqa: RUF012
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ class Verifier:
         self._keys = KeySet.import_key_set(json.loads(keys_file.read_text())) if keys_file else KeySet([])
         self._url = keys_url
         self._asked = self._tried = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
         self._asking = asyncio.Lock()
 
     async def verify(self, authorization: str) -> Token:
@@ -86,22 +96,27 @@ class Verifier:
 
         Raises:
             SignOnNeeded: there is none, or it is not good.
+            SignOnUnverified: its key is not known, and whoever issues tokens does not answer.
         """
         scheme, _, encoded = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not encoded.strip():
+        if scheme.lower() != "bearer" or not 0 < len(encoded.strip()) <= LENGTH_MAX:
             raise SignOnNeeded
         try:
-            kid = str(_header(encoded.strip()).get("kid"))
-            if not self._knows(kid) or time.monotonic() - self._asked > KEYS_S:
-                await self._fetch()
-            if not self._knows(kid):
-                raise SignOnNeeded
+            await self._have_key(str(_header(encoded.strip()).get("kid")))
             token = jwt.decode(encoded.strip(), self._keys, algorithms=[ALGORITHM])
             _CLAIMS.validate(token.claims)
             expires_at = datetime.fromtimestamp(token.claims["exp"], UTC)
             return Token(UUID(token.claims["sub"]), UUID(token.claims["sid"]), expires_at)
-        except (JoseError, ValueError, TypeError) as error:
+        except (JoseError, ValueError, TypeError, RecursionError, OverflowError) as error:
             raise SignOnNeeded from error
+
+    async def _have_key(self, kid: str) -> None:
+        if not self._knows(kid):
+            await self._fetch()
+            if not self._knows(kid):
+                raise SignOnUnverified if self._asked < self._tried else SignOnNeeded
+        elif time.monotonic() - self._asked > KEYS_S and self._url is not None and not self._asking.locked():
+            self._refreshing = asyncio.create_task(self._fetch())  # nobody waits for it
 
     def _knows(self, kid: str) -> bool:
         return any(key.kid == kid for key in self._keys.keys)

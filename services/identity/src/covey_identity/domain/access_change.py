@@ -51,4 +51,5 @@ class AccessChange(Base, kw_only=True):
     requested_by: Mapped[UUID | None] = mapped_column(default=None)
     at: Mapped[datetime]
     done_at: Mapped[datetime | None] = mapped_column(default=None)
+    superseded_at: Mapped[datetime | None] = mapped_column(default=None)
     how: Mapped[str | None] = mapped_column(default=None)

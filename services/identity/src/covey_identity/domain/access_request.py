@@ -13,6 +13,7 @@ from sqlalchemy import Enum
 from sqlalchemy.orm import Mapped, mapped_column
 
 from covey_identity.domain.access_code import ALPHABET
+from covey_identity.domain.person_fields import address_key
 
 REFERENCE_LENGTH = 16
 """Eighty random bits: who has the reference sees where the request stands, nobody guesses one."""
@@ -65,6 +66,7 @@ class AccessRequest(Aggregate, Base, kw_only=True):
     first_name: Mapped[str] = mapped_column(repr=False)
     last_name: Mapped[str] = mapped_column(repr=False)
     email: Mapped[str] = mapped_column(repr=False)
+    email_key: Mapped[str] = mapped_column(init=False, repr=False)
     language: Mapped[str]
     status: Mapped[RequestStatus] = mapped_column(
         Enum(RequestStatus, native_enum=False, length=None, values_callable=lambda kind: [each.value for each in kind]),
@@ -75,6 +77,9 @@ class AccessRequest(Aggregate, Base, kw_only=True):
     submitted_at: Mapped[datetime]
     decided_by: Mapped[UUID | None] = mapped_column(default=None)
     decided_at: Mapped[datetime | None] = mapped_column(default=None)
+
+    def __post_init__(self) -> None:
+        self.email_key = address_key(self.email)
 
     def approve(self, group_id: UUID, *, by: UUID, at: datetime) -> None:
         """Staff have verified officer and group: the designated person is to be the primary."""

@@ -16,6 +16,8 @@ from covey_contracts.identity import AccessChanged, GrantRole, GrantStatus
 from sqlalchemy import ARRAY, Enum, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from covey_identity.domain.person_fields import address_key
+
 LIFECYCLE = Lifecycle[GrantStatus](
     activate={GrantStatus.INVITED: GrantStatus.ACTIVE},
     change_rights={GrantStatus.INVITED: GrantStatus.INVITED, GrantStatus.ACTIVE: GrantStatus.ACTIVE},
@@ -31,6 +33,10 @@ class UserNotFound(NotFound):
 
 class UserAlreadyThere(Refusal):
     """Somebody with this email address has been added to this group already."""
+
+
+class AlreadyHasAccess(Refusal):
+    """This account has access to the group already: its primary administrator changes what it may do there."""
 
 
 class MoreThanYouHold(Refusal):
@@ -69,14 +75,6 @@ class Scope:
             return False
         return self.rights <= other.rights
 
-    def cut_to(self, other: "Scope") -> "Scope | None":
-        """What is left of it within the other; None when that is nothing."""
-        rights = self.rights & other.rights
-        units = self.billing_units
-        if other.billing_units is not None:
-            units = other.billing_units if units is None else units & other.billing_units
-        return Scope(rights, units) if rights and units != frozenset() else None
-
 
 EVERYTHING = Scope(DELEGABLE, None)
 """What a primary administrator holds, and can give."""
@@ -103,6 +101,7 @@ class Grant(Aggregate, Base, kw_only=True):
     first_name: Mapped[str | None] = mapped_column(default=None, repr=False)
     last_name: Mapped[str | None] = mapped_column(default=None, repr=False)
     email: Mapped[str | None] = mapped_column(default=None, repr=False)
+    email_key: Mapped[str | None] = mapped_column(init=False, repr=False)
     language: Mapped[str] = mapped_column(default="en")
     rights: Mapped[list[str]] = mapped_column(ARRAY(Text))
     billing_units: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
@@ -111,6 +110,9 @@ class Grant(Aggregate, Base, kw_only=True):
     giving_grant: Mapped[UUID | None] = mapped_column(default=None)
     since: Mapped[datetime]
 
+    def __post_init__(self) -> None:
+        self.email_key = None if self.email is None else address_key(self.email)
+
     @property
     def scope(self) -> Scope:
         if self.role is GrantRole.PRIMARY:
@@ -118,10 +120,6 @@ class Grant(Aggregate, Base, kw_only=True):
         return Scope(
             frozenset(map(Right, self.rights)), None if self.billing_units is None else frozenset(self.billing_units)
         )
-
-    @property
-    def lasts(self) -> bool:
-        return self.status is not GrantStatus.REMOVED
 
     def give(self) -> AccessChanged:
         """It is given: to a firm at once, to a person once they redeem their code."""

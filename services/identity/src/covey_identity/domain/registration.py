@@ -54,14 +54,17 @@ class Holder:
 
 
 class Registration(Base, kw_only=True):
-    """What somebody asked for, until they prove the address. A newer one for the same address replaces it.
+    """What somebody asked for, until they prove the address.
 
-    It is kept just the same when the address has an account: but then nobody is ever sent its token.
+    Several may wait for one address, each with a token of its own: whoever asks for somebody else's address cannot take
+    theirs away. The one whose token is shown makes the account, and with that all of the address are forgotten.
+    One is kept just the same when the address has an account: but then nobody is ever sent its token.
     """
 
     __tablename__ = "registration"
 
-    email_key: Mapped[str] = mapped_column(primary_key=True, repr=False)
+    token_sha256: Mapped[bytes] = mapped_column(primary_key=True, repr=False)
+    email_key: Mapped[str] = mapped_column(repr=False)
     email: Mapped[str] = mapped_column(repr=False)
     first_name: Mapped[str] = mapped_column(repr=False)
     middle_initial: Mapped[str] = mapped_column(repr=False)
@@ -71,7 +74,6 @@ class Registration(Base, kw_only=True):
     language: Mapped[str]
     terms_version: Mapped[str]
     terms_accepted_at: Mapped[datetime]
-    token_sha256: Mapped[bytes] = mapped_column(repr=False)
     expires_at: Mapped[datetime]
 
     @classmethod
@@ -84,6 +86,7 @@ class Registration(Base, kw_only=True):
         """
         token = new_secret()
         registration = cls(
+            token_sha256=digest(token),
             email_key=fields.address_key(new.email),
             email=new.email,
             first_name=new.first_name,
@@ -94,7 +97,6 @@ class Registration(Base, kw_only=True):
             language=new.language,
             terms_version=new.terms_version,
             terms_accepted_at=at,
-            token_sha256=digest(token),
             expires_at=at + timedelta(hours=hours),
         )
         if holder is None:

@@ -95,7 +95,10 @@ class Body(BaseModel):
 
 
 class RegistrationTaken(BaseModel):
-    """An email is on its way. Whether the address had an account already is told there and nowhere else."""
+    """An email is on its way, unless there have been too many to this address.
+
+    Whether the address had an account already is told there and nowhere else.
+    """
 
     valid_hours: Annotated[int, Field(description="For how long the token in the email can be used.")]
 
@@ -120,8 +123,12 @@ class Verified(BaseModel):
 async def ask_for_account(
     new: NewRegistration, session: Session, ctx: Ctx, told: Told, key: IdempotencyKey
 ) -> RegistrationTaken:
-    """The answer is always the same. A newer registration for the same address replaces the older one."""
-    await register(session, new, at=ctx.clock.now(), hours=told.registration_hours, seal=ctx.keyring.seal)
+    """The answer is always the same. Several registrations may wait for one address: each email's token is good.
+
+    After some registrations for an address there are growing pauses in which no email is sent to it, whether or not it
+    has an account; the answer does not tell.
+    """
+    await register(ctx, session, new, hours=told.registration_hours)
     return RegistrationTaken(valid_hours=told.registration_hours)
 
 
@@ -133,7 +140,10 @@ async def ask_for_account(
     summary="Prove the address, and choose a password",
 )
 async def verify_address(said: Verification, session: Session, ctx: Ctx, told: Told) -> Verified:
-    """The token is good once. A password that is refused leaves it good."""
+    """The token is good once. A password that is refused leaves it good.
+
+    The account is made of what was asked for with this token; other tokens for the address are of no use any more.
+    """
     made = await verify_registration(
         ctx, told, session, said.token.get_secret_value(), said.password.get_secret_value()
     )
@@ -396,7 +406,11 @@ async def make_program(new: NewProgram, session: Session, ctx: Ctx) -> ProgramSe
     summary="Replace a program's secret",
 )
 async def replace_secret(account_id: UUID, by: By, session: Session, ctx: Ctx) -> ProgramSecret:
-    """The old one is of no use from now on, and neither are the access tokens that were had with it."""
+    """The old one is of no use from now on.
+
+    The access tokens that were had with it are refused within moments, and about 8 seconds later at most: by then every
+    service goes by it.
+    """
     found, secret = await replace_program_secret(session, account_id, by, at=ctx.clock.now())
     return ProgramSecret(account_id=found.id, client_id=found.user_id, client_secret=secret)
 
@@ -442,7 +456,12 @@ class NewStaffMember(StaffMember):
 
 
 @members_of_staff.post(
-    "", status_code=201, response_model_exclude_none=True, responses=refuses(TooBusy), summary="Make somebody staff"
+    "",
+    status_code=201,
+    response_model_exclude_none=True,
+    responses=refuses(TooBusy)
+    | {200: {"model": NewStaffMember, "description": "There was an account: its rights are these now."}},
+    summary="Make somebody staff",
 )
 async def make_staff(
     body: StaffBody, session: Session, ctx: Ctx, told: Told, response: Response, operator: Operator = "operator"

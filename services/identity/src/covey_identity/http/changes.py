@@ -13,6 +13,7 @@ from fastapi import Header, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
+from covey_identity import queries
 from covey_identity.domain.access_change import AccessChange, AccessChangeNotFound, ChangeKind, Progress
 from covey_identity.progress import progress_of, wait_until_done
 
@@ -90,7 +91,7 @@ def wait_afterwards(
             return None
         async with context.requests.session() as session:
             done = await session.get_one(AccessChange, change_id)
-            view = ChangeView.of(done, await progress_of(session, done))
+            view = ChangeView.of(done, progress_of(done))
         return JSONResponse(view.model_dump(mode="json"), 200)
 
     if seconds > 0:
@@ -104,8 +105,11 @@ def wait_afterwards(
     summary="How far a change of access is",
 )
 async def read_change(change_id: UUID, by: By, session: Session, ctx: Ctx) -> ChangeView:
-    """For whoever asked for the change, and for staff."""
+    """For staff, and for whoever asked for the change, as long as they see the group themselves."""
     change = await session.get(AccessChange, change_id)
-    if change is None or not (change.requested_by == by.account_id or by.has_staff_right([StaffRight.ACCESS_APPROVE])):
+    if change is None or not (
+        by.has_staff_right([StaffRight.ACCESS_APPROVE])
+        or (change.requested_by == by.account_id and await queries.sees_group(session, by.account_id, change.group_id))
+    ):
         raise AccessChangeNotFound
-    return ChangeView.of(change, await progress_of(session, change))
+    return ChangeView.of(change, progress_of(change))

@@ -12,18 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from covey_identity import queries
-from covey_identity.attempts import TooManyAttempts, begin_attempt, clear_attempts, subject_of
-from covey_identity.codes import find_code
+from covey_identity.attempts import TooManyAttempts, clear_attempts, subject_of
+from covey_identity.codes import PURPOSE, FoundCode, find_before
 from covey_identity.domain.access_change import Progress
 from covey_identity.domain.access_code import CodeExpired, CodeNotGood, CodeReplaced, CodeUsed
-from covey_identity.domain.grant import UserAlreadyThere
+from covey_identity.domain.grant import AlreadyHasAccess
 from covey_identity.http.changes import Prefer, address_of, seconds_preferred
 from covey_identity.progress import wait_until_done
 from covey_identity.use_cases.redeem_code import redeem_code
 
 router = service_router(prefix="/v1/access-codes", tags=["access codes"])
 
-PURPOSE = "access-code"
 WAIT_S = 2.0
 """So long the answer waits for the services to know, unless the client says otherwise: else the next call would get 403."""
 
@@ -51,14 +50,15 @@ class Redeemed(BaseModel):
 
 @router.post(
     "/redemption",
-    dependencies=[signed_on()],
+    dependencies=[signed_on(before=find_before)],
     responses=says(200, "Location")
-    | refuses(CodeNotGood, CodeExpired, CodeUsed, CodeReplaced, UserAlreadyThere, TooManyAttempts),
+    | refuses(CodeNotGood, CodeExpired, CodeUsed, CodeReplaced, AlreadyHasAccess, TooManyAttempts),
     summary="Enter an access code",
 )
 async def redeem(
     typed: Typed,
     request: Request,
+    code_id: FoundCode,
     by: By,
     session: Session,
     ctx: Ctx,
@@ -67,13 +67,10 @@ async def redeem(
     prefer: Prefer = None,
 ) -> Redeemed:
     """The rights that were offered are yours, on the account that you are signed on with."""
-    subject = subject_of(str(by.account_id))
-    await begin_attempt(ctx, PURPOSE, subject)
-    code_id = await find_code(ctx, session, typed.code)
     if code_id is None:
         raise CodeNotGood
     grant, change = await redeem_code(session, by, code_id, seal=ctx.keyring.seal, at=ctx.clock.now())
-    await clear_attempts(session, PURPOSE, subject)
+    await clear_attempts(session, PURPOSE, subject_of(str(by.account_id)))
     group = await queries.group_of(session, grant.group_id)
     await session.flush()
     response.headers["Location"] = address_of(change)

@@ -11,7 +11,7 @@ from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from covey_identity import queries
-from covey_identity.codes import draw_code
+from covey_identity.codes import NewCode, draw_before
 from covey_identity.domain.access_request import (
     AccessRequest,
     AccessRequestNotFound,
@@ -134,17 +134,16 @@ async def read_status(reference: Reference, session: Session) -> RequestStatusVi
 
 @router.post(
     "/{reference}/approval",
-    dependencies=[APPROVING],
+    dependencies=[staff(StaffRight.ACCESS_APPROVE, before=draw_before)],
     responses=refuses(
         AccessRequestNotFound, GroupNotFound, GroupDoesNotMatch, OwnRequest, UserAlreadyThere, IllegalMove
     ),
     summary="Approve a request",
 )
 async def approve(
-    reference: Reference, approval: Approval, by: By, session: Session, ctx: Ctx, key: IdempotencyKey
+    reference: Reference, approval: Approval, drawn: NewCode, by: By, session: Session, ctx: Ctx, key: IdempotencyKey
 ) -> RequestView:
     """The designated person gets an access code. When they redeem it they are the group's primary administrator."""
-    drawn = await draw_code(ctx)
     at = ctx.clock.now()
     request, _ = await approve_request(session, by, reference, approval.group_id, drawn, seal=ctx.keyring.seal, at=at)
     return _view(request)

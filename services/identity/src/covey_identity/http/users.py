@@ -31,7 +31,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
-from covey_identity.codes import draw_code
+from covey_identity.codes import NewCode, draw_before
 from covey_identity.domain.access_change import AccessChange
 from covey_identity.domain.access_code import AccessCode
 from covey_identity.domain.account import Account
@@ -125,6 +125,13 @@ class UserView(BaseModel):
     code_expires_at: datetime | None
 
 
+class HeldView(BaseModel):
+    """Rights that are held together, in some of the billing units; null means all, later ones too."""
+
+    rights: list[Right]
+    billing_units: list[str] | None
+
+
 class GroupAccess(BaseModel):
     """A group that somebody sees, and what they may do there."""
 
@@ -132,8 +139,8 @@ class GroupAccess(BaseModel):
     group_number: str
     legal_name: str
     market_region: str
-    rights: list[Right]
-    billing_units: Annotated[list[str] | None, Field(description="Where any of the rights is held; null means all.")]
+    rights: Annotated[list[Right], Field(description="All that is held in any of its billing units.")]
+    held: Annotated[list[HeldView], Field(description="Which of them where: by a grant of one's own, or a firm's.")]
     through_firms: list[str]
     primary: Annotated[str | None, Field(description="The name of the group's primary administrator.")]
 
@@ -212,15 +219,21 @@ async def read_user(group_id: UUID, grant_id: UUID, session: Session, ctx: Ctx, 
 @users.post(
     "/users",
     status_code=201,
-    dependencies=[requires(Right.ACCESS_MANAGE)],
+    dependencies=[requires(Right.ACCESS_MANAGE, before=draw_before)],
     responses=says(201, "ETag", "Location") | refuses(MoreThanYouHold, UserAlreadyThere),
     summary="Add a user",
 )
 async def add(
-    group_id: UUID, new: NewUser, by: By, session: Session, ctx: Ctx, key: IdempotencyKey, response: Response
+    group_id: UUID,
+    new: NewUser,
+    drawn: NewCode,
+    by: By,
+    session: Session,
+    ctx: Ctx,
+    key: IdempotencyKey,
+    response: Response,
 ) -> UserView:
     """Give the same rights or fewer than your own. The person gets an access code by email, good for 168 hours."""
-    drawn = await draw_code(ctx)
     invited = Invited(new.first_name, new.last_name, new.email, new.language)
     at = ctx.clock.now()
     grant = await add_user(session, by, group_id, invited, new.scope, drawn, seal=ctx.keyring.seal, at=at)
@@ -286,21 +299,38 @@ async def remove(
 
 @users.post(
     "/users/{grant_id}/code",
-    dependencies=[MANAGING],
+    dependencies=[requires(Right.ACCESS_MANAGE, or_staff=(StaffRight.ACCESS_APPROVE,), before=draw_before)],
     responses=refuses(UserNotFound, PrimaryIsTheCarriers, IllegalMove),
     summary="Send another access code",
 )
 async def send_code_again(
-    group_id: UUID, grant_id: UUID, by: By, session: Session, ctx: Ctx, key: IdempotencyKey
+    group_id: UUID, grant_id: UUID, drawn: NewCode, by: By, session: Session, ctx: Ctx, key: IdempotencyKey
 ) -> UserView:
     """The old code stops working. A primary administrator's code comes from the carrier."""
-    drawn = await draw_code(ctx)
     at = ctx.clock.now()
     grant = await reissue_code(session, by, group_id, grant_id, drawn, seal=ctx.keyring.seal, at=at)
     return await _one(session, grant, at)
 
 
 # --- the broker's firm ---
+
+
+class FirmPerson(BaseModel):
+    """Somebody of a firm that holds rights in the group."""
+
+    account_id: UUID
+    user_id: str
+    first_name: str
+    last_name: str
+    firm_name: str
+    excluded: Annotated[bool, Field(description="The firm's rights in the group are not theirs.")]
+
+
+@users.get("/firm-people", dependencies=[MANAGING], summary="Who has access through a firm, or is excluded from it")
+async def list_firm_people(group_id: UUID, session: Session) -> list[FirmPerson]:
+    """The members of firms that hold rights in the group, by name. Remove one of them by an exclusion."""
+    rows = await session.execute(_FIRM_PEOPLE, {"group_id": group_id})
+    return [FirmPerson.model_validate(row, from_attributes=True) for row in rows]
 
 
 @users.post(
@@ -378,7 +408,7 @@ async def _on_its_way(
 ) -> ChangeView:
     await session.flush()
     wait_afterwards(request, ctx, change, seconds_preferred(prefer))
-    return ChangeView.of(change, await progress_of(session, change))
+    return ChangeView.of(change, progress_of(change))
 
 
 # --- one's own ---
@@ -419,7 +449,6 @@ async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy])
     found = []
     for group in groups:
         actor = Actor(by.account_id, by.session_id, frozenset(), group.group_id, tuple(held[group.group_id]))
-        units = actor.units()
         found.append(
             GroupAccess(
                 group_id=group.group_id,
@@ -427,7 +456,13 @@ async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy])
                 legal_name=group.legal_name,
                 market_region=group.market_region,
                 rights=sorted({Right(right) for each in actor.held for right in each.rights}),
-                billing_units=None if units is None else sorted(units),
+                held=[
+                    HeldView(
+                        rights=sorted(map(Right, each.rights)),
+                        billing_units=None if each.billing_units is None else sorted(each.billing_units),
+                    )
+                    for each in actor.held
+                ],
                 through_firms=sorted(firms[group.group_id]),
                 primary=primaries.get(group.group_id),
             )
@@ -453,5 +488,19 @@ _THROUGH_FIRMS = text(
             WHERE excluded.kind = 'exclusion' AND excluded.active
               AND excluded.account_id = member.account_id AND excluded.group_id = fact.group_id
        )
+    """
+)
+_FIRM_PEOPLE = text(
+    """
+    SELECT DISTINCT account.last_name, account.first_name, account.id AS account_id, account.user_id, firm.firm_name,
+           EXISTS (SELECT FROM exclusion WHERE exclusion.active AND exclusion.group_id = :group_id
+                                           AND exclusion.account_id = account.id) AS excluded
+      FROM access_fact AS fact
+      JOIN firm ON firm.id = fact.firm_id
+      JOIN firm_member AS member ON member.firm_id = firm.id AND member.ended_at IS NULL
+      JOIN account ON account.id = member.account_id
+     WHERE fact.group_id = :group_id AND fact.active AND fact.kind IN ('grant', 'appointment')
+     ORDER BY account.last_name, account.first_name, account.id, firm.firm_name
+     LIMIT 1000
     """
 )

@@ -12,9 +12,10 @@ from covey_contracts.identity import GrantRole
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
+from covey_identity.domain.account import Seal
 from covey_identity.domain.grant import Grant, MoreThanYouHold, Scope, UserAlreadyThere
 from covey_identity.ledger import Author, lock_ledger
-from covey_identity.use_cases.issue_code import Drawn, Seal, issue_code
+from covey_identity.use_cases.issue_code import Drawn, issue_code
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ async def add_user(
     Raises:
         NotYours: the actor is not the group's primary administrator.
         MoreThanYouHold: that is more than the actor holds.
-        UserAlreadyThere: the address has been added already, or is the primary's own.
+        UserAlreadyThere: the person has been added already, by whatever address, or is the primary.
         Invalid: the group has no such billing unit.
     """
     ledger = await lock_ledger(session)
@@ -51,8 +52,8 @@ async def add_user(
     check_delegable(scope, giver)
     await check_units(session, group_id, scope.billing_units)
     owner = await queries_accounts.owner_of_address(session, invited.email)
-    accounts = [owner] if owner else []
-    if await queries.grants_to(session, group_id, accounts=accounts, emails=[invited.email]):
+    emails = [invited.email, *(await queries_accounts.addresses_of(session, owner) if owner else ())]
+    if await queries.grants_to(session, group_id, accounts=[owner] if owner else [], emails=emails):
         raise UserAlreadyThere
     grant = Grant(
         group_id=group_id,
@@ -88,11 +89,8 @@ async def check_units(session: AsyncSession, group_id: UUID, billing_units: Coll
     """Refuse billing units that the group does not have.
 
     Raises:
-        Invalid: with each of them.
+        Invalid: it names one.
     """
     known = set((await queries.group_of(session, group_id)).billing_units)
-    unknown = sorted(set(billing_units or ()) - known)
-    if unknown:
-        raise Invalid(
-            *(FieldError("/billing_units", "names a billing unit that the group does not have") for _ in unknown)
-        )
+    if set(billing_units or ()) - known:
+        raise Invalid(FieldError("/billing_units", "names a billing unit that the group does not have"))

@@ -4,7 +4,6 @@ from datetime import datetime
 from uuid import UUID
 
 from covey_chassis.access import Actor
-from covey_chassis.access.facts import Fact
 from covey_chassis.outbox import emit
 from covey_chassis.versions import check_version
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,13 +14,12 @@ from covey_identity.domain.grant import Grant, Scope
 from covey_identity.ledger import Author, lock_ledger
 from covey_identity.progress import start_change
 from covey_identity.use_cases.add_user import check_delegable, check_units
-from covey_identity.use_cases.cut_off import remove_grants
 
 
 async def change_rights(
     session: AsyncSession, actor: Actor, group_id: UUID, grant_id: UUID, version: int, scope: Scope, *, at: datetime
 ) -> tuple[Grant, AccessChange | None]:
-    """Let the holder have these rights from now on; what they delegated shrinks with theirs. None when nothing changes.
+    """Let the holder have these rights from now on. None when nothing changes.
 
     Raises:
         NotYours: the actor is not the group's primary administrator.
@@ -41,8 +39,7 @@ async def change_rights(
     if changed is None:
         return grant, None
     emit(session, grant, changed)
-    facts = [grant.fact(), *await _shrink(session, grant, at=at)]
-    await ledger.record("rights.changed", Author.of(actor, "primary administrator"), facts)
+    await ledger.record("rights.changed", Author.of(actor, "primary administrator"), [grant.fact()])
     return grant, start_change(
         session,
         ledger,
@@ -53,15 +50,3 @@ async def change_rights(
         requested_by=actor.account_id,
         at=at,
     )
-
-
-async def _shrink(session: AsyncSession, giver: Grant, *, at: datetime) -> list[Fact]:
-    facts: list[Fact] = []
-    for grant in await queries.grants_given_by(session, [giver.id]):
-        left = grant.scope.cut_to(giver.scope)
-        if left is None:
-            facts += await remove_grants(session, [grant], at=at)
-        elif changed := grant.change_rights(left, at=at):
-            emit(session, grant, changed)
-            facts += [grant.fact(), *await _shrink(session, grant, at=at)]
-    return facts

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from covey_chassis.access.facts import Fact
 from covey_chassis.outbox import emit
-from covey_contracts.identity import GrantRole
+from covey_contracts.identity import GrantRole, GrantStatus
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,16 +18,21 @@ from covey_identity.ledger import Author, Ledger
 
 async def cut_off_person(
     session: AsyncSession, ledger: Ledger, author: Author, grant: Grant, *, by_carrier: bool, at: datetime
-) -> None:
-    """Remove the holder of a grant from its group, and exclude them from it if a firm of theirs still gives them sight.
+) -> UUID | None:
+    """Remove whose grant this is from its group, and exclude them from it if a firm of theirs still gives them sight.
+
+    Somebody who was only invited is known by the address, if it is an account's. The account that is removed, if any.
 
     Raises:
         PrimaryIsTheCarriers: the person is the group's primary, and it is not the carrier who removes them.
     """
-    account_id, emails = grant.account_id, [grant.email] if grant.email else []
+    assert grant.email is not None  # a firm's grant is nobody's
+    account_id = grant.account_id or await queries_accounts.owner_of_address(session, grant.email)
+    emails = [grant.email]
     await remove_person(session, ledger, author, grant.group_id, account_id, emails, by_carrier=by_carrier, at=at)
     if account_id is not None and await queries.sees_group(session, account_id, grant.group_id):
         await exclude(session, ledger, author, grant.group_id, account_id)
+    return account_id
 
 
 async def remove_person(
@@ -43,18 +48,21 @@ async def remove_person(
 ) -> None:
     """Take all that is a person's own in a group: grants, codes, waiting requests, and what they delegated.
 
-    It is theirs by their account, by its addresses, or by these.
+    It is theirs by their account, by its addresses, or by these. That the carrier has invited them as the next primary is
+    the carrier's to take back.
 
     Raises:
-        PrimaryIsTheCarriers: they are the group's primary, or invited as such, and it is not the carrier who does it.
+        PrimaryIsTheCarriers: they are the group's primary, and it is not the carrier who does it.
     """
     addresses = list(emails)
     if account_id is not None:
         addresses += await queries_accounts.addresses_of(session, account_id)
     accounts = [] if account_id is None else [account_id]
     grants = await queries.grants_to(session, group_id, accounts=accounts, emails=addresses)
-    if not by_carrier and any(each.role is GrantRole.PRIMARY for each in grants):
-        raise PrimaryIsTheCarriers
+    if not by_carrier:
+        if any(each.role is GrantRole.PRIMARY and each.status is GrantStatus.ACTIVE for each in grants):
+            raise PrimaryIsTheCarriers
+        grants = [each for each in grants if each.role is GrantRole.SECONDARY]
     await ledger.record("user.removed", author, await remove_grants(session, grants, at=at))
     await _void_requests(session, group_id, addresses, at=at)
 

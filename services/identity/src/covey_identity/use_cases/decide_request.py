@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
 from covey_identity.domain.access_request import AccessRequest, GroupDoesNotMatch, OwnRequest
+from covey_identity.domain.account import Seal
 from covey_identity.domain.grant import Grant, UserAlreadyThere, primary_of
 from covey_identity.ledger import Author, lock_ledger
 from covey_identity.use_cases.cut_off import remove_grants
-from covey_identity.use_cases.issue_code import Drawn, Seal, issue_code
+from covey_identity.use_cases.issue_code import Drawn, issue_code
 
 
 async def approve_request(
@@ -32,6 +33,7 @@ async def approve_request(
         IllegalMove: it was decided already.
     """
     ledger = await lock_ledger(session)
+    await queries.still_approves(session, actor.account_id)
     request = await queries.request_by_reference(session, reference, lock=True)
     group = await queries.group_of(session, group_id)
     if group.group_number != request.group_number:

@@ -25,6 +25,7 @@ async def join_firm(
         AlreadyFirmMember: they are one.
     """
     ledger = await lock_ledger(session)
+    await queries.still_approves(session, actor.account_id)
     if await session.get(Firm, firm_id) is None:
         raise FirmNotFound(id=firm_id)
     await queries_accounts.load_account(session, account_id)
@@ -45,6 +46,7 @@ async def leave_firm(
         FirmMemberNotFound: they are none.
     """
     ledger = await lock_ledger(session)
+    await queries.still_approves(session, actor.account_id)
     member = await queries.present_member(session, firm_id, account_id)
     if member is None:
         raise FirmMemberNotFound(id=account_id)

@@ -11,8 +11,8 @@ SESSION_DAYS = 30
 
 _FORGET = (
     """
-    DELETE FROM registration WHERE email_key IN (
-        SELECT email_key FROM registration WHERE expires_at < clock_timestamp()
+    DELETE FROM registration WHERE token_sha256 IN (
+        SELECT token_sha256 FROM registration WHERE expires_at < clock_timestamp()
          LIMIT :page FOR UPDATE SKIP LOCKED)
     """,
     """

@@ -1,18 +1,15 @@
 """A code is made and sent to whom a grant was offered."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from covey_chassis.outbox import emit
-from covey_contracts import SealedBody
 from covey_contracts.identity import AccessCodeIssued, CodeLetter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.access_code import AccessCode, shown
+from covey_identity.domain.account import Seal
 from covey_identity.domain.grant import Grant
-
-Seal = Callable[[SealedBody], str]
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_identity import queries, queries_accounts
 from covey_identity.domain.access_change import AccessChange, ChangeKind
 from covey_identity.domain.access_code import CodeExpired, CodeNotGood, CodeReplaced, CodeUsed
-from covey_identity.domain.account import AccountKind
-from covey_identity.domain.grant import Grant, UserAlreadyThere
+from covey_identity.domain.account import AccountKind, Seal
+from covey_identity.domain.grant import AlreadyHasAccess, Grant
 from covey_identity.ledger import Author, lock_ledger
 from covey_identity.progress import start_change
 from covey_identity.use_cases.cut_off import remove_grants
-from covey_identity.use_cases.issue_code import Seal
 
 ASK = {GrantRole.PRIMARY: "the carrier", GrantRole.SECONDARY: "the group's primary administrator"}
 """Whom to ask for another code."""
@@ -34,7 +33,7 @@ async def redeem_code(
     Raises:
         CodeNotGood: it is somebody else's, or gives nothing any more.
         CodeExpired, CodeUsed, CodeReplaced: to whom it was meant for.
-        UserAlreadyThere: the account is the group's primary administrator already.
+        AlreadyHasAccess: the account has a grant in the group. Only a primary's takes the place of another one.
     """
     ledger = await lock_ledger(session)
     code = await queries.code_to_redeem(session, code_id)
@@ -47,13 +46,14 @@ async def redeem_code(
         code.redeem(now=at)
     except (CodeExpired, CodeUsed, CodeReplaced) as why:
         raise (_with_help(why, grant) if owner else CodeNotGood()) from why
+    account = await queries_accounts.load_account(session, actor.account_id)
+    if grant.role is GrantRole.PRIMARY and account.kind is AccountKind.PROGRAM:
+        raise CodeNotGood
     held = await queries.grants_to(session, grant.group_id, accounts=[actor.account_id])
-    if any(each.role is GrantRole.PRIMARY for each in held):
-        raise UserAlreadyThere
-    if owner is None:
-        account = await queries_accounts.load_account(session, actor.account_id)
-        if account.kind is AccountKind.PERSON:
-            emit(session, account, account.add_address(grant.email, at=at, seal=seal))
+    if any(GrantRole.PRIMARY is each.role or grant.role is GrantRole.SECONDARY for each in held):
+        raise AlreadyHasAccess
+    if owner is None and account.kind is AccountKind.PERSON:
+        emit(session, account, account.add_address(grant.email, at=at, seal=seal))
     facts: list[Fact] = []
     if grant.role is GrantRole.PRIMARY:
         facts += await _take_over(session, grant, actor, at=at)

@@ -8,9 +8,10 @@ from covey_contracts.identity import GrantRole
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
+from covey_identity.domain.account import Seal
 from covey_identity.domain.grant import Grant, PrimaryIsTheCarriers
 from covey_identity.ledger import lock_ledger
-from covey_identity.use_cases.issue_code import Drawn, Seal, issue_code
+from covey_identity.use_cases.issue_code import Drawn, issue_code
 
 
 async def reissue_code(
@@ -26,9 +27,8 @@ async def reissue_code(
     """
     await lock_ledger(session)
     grant = await queries.grant_in(session, group_id, grant_id)
-    by_carrier = actor.has_staff_right([StaffRight.ACCESS_APPROVE])
     if grant.role is GrantRole.PRIMARY:
-        if not by_carrier:
+        if not await queries.is_staff(session, actor.account_id, StaffRight.ACCESS_APPROVE):
             raise PrimaryIsTheCarriers
     else:
         await queries.giving_grant(session, group_id, actor.account_id)

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from covey_chassis.access import Actor, StaffRight
-from covey_contracts.identity import GrantRole
+from covey_contracts.identity import GrantRole, GrantStatus
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
@@ -20,29 +20,34 @@ async def remove_user(
 ) -> AccessChange:
     """Remove a user, or a firm's grant; a primary administrator is removed by the carrier, with all that was delegated.
 
+    The carrier can also take back that it invited somebody as the next primary: that removes nothing else of theirs.
+
     Raises:
         NotYours: the actor is neither the group's primary administrator nor staff.
         UserNotFound: there is no such user.
         PrimaryIsTheCarriers: the user is the primary, and the actor is not staff.
     """
     ledger = await lock_ledger(session)
-    by_carrier = actor.has_staff_right([StaffRight.ACCESS_APPROVE])
+    by_carrier = await queries.is_staff(session, actor.account_id, StaffRight.ACCESS_APPROVE)
     if not by_carrier:
         await queries.giving_grant(session, group_id, actor.account_id)
     author = Author.of(actor, "carrier" if by_carrier else "primary administrator")
     grant = await queries.grant_in(session, group_id, grant_id)
     if grant.role is GrantRole.PRIMARY and not by_carrier:
         raise PrimaryIsTheCarriers
+    account_id = None
     if grant.firm_id is not None:
         await ledger.record("firm-grant.removed", author, await remove_grants(session, [grant], at=at))
+    elif grant.role is GrantRole.PRIMARY and grant.status is GrantStatus.INVITED:
+        await ledger.record("invitation.withdrawn", author, await remove_grants(session, [grant], at=at))
     else:
-        await cut_off_person(session, ledger, author, grant, by_carrier=by_carrier, at=at)
+        account_id = await cut_off_person(session, ledger, author, grant, by_carrier=by_carrier, at=at)
     return start_change(
         session,
         ledger,
         ChangeKind.REMOVED,
         group_id=group_id,
-        account_id=grant.account_id,
+        account_id=account_id,
         firm_id=grant.firm_id,
         requested_by=actor.account_id,
         at=at,

@@ -16,7 +16,10 @@ from covey_identity.queries_accounts import load_account, lock_sessions
 async def replace_program_secret(
     session: AsyncSession, account_id: UUID, actor: Actor, *, at: datetime
 ) -> tuple[Account, str]:
-    """A new secret, which is shown once. Whatever was signed on with the old one ends at once.
+    """A new secret, which is shown once.
+
+    The sessions of the old one end with the commit, so that it gives no more access tokens. Those that were had with it
+    are of no use in a service from the moment when it knows that: within moments, and after about 8 seconds at most.
 
     Raises:
         ProgramNotFound: no program has this ID.

@@ -10,7 +10,7 @@ from covey_identity.domain.bearer_secret import new_secret
 from covey_identity.domain.session import AccountSession
 from covey_identity.domain.user_ids import as_stored
 from covey_identity.passwords import passwords_of
-from covey_identity.queries_accounts import account_of_user_id, load_account
+from covey_identity.queries_accounts import credentials_of, load_account
 from covey_identity.settings import Settings
 
 PURPOSE = "sign-on"
@@ -27,6 +27,8 @@ async def sign_on(
 ) -> tuple[AccountSession, str]:
     """A new session, and its token, which is shown once. What is refused takes the same work whatever the reason.
 
+    Until the password is verified only the columns for that are read: one statement, for whatever name.
+
     Raises:
         TooManyAttempts: there were too many for this user ID, whether or not there is one.
         SignOnRefused: there is no such user ID, it is a program's, or the password is another one.
@@ -35,7 +37,7 @@ async def sign_on(
     subject = subject_of(as_stored(user_id))
     await begin_attempt(context, PURPOSE, subject)
     async with context.requests.transaction() as reading:
-        found = await account_of_user_id(reading, user_id)
+        found = await credentials_of(reading, user_id)
     stored = found.password_hash if found else None
     passwords = passwords_of(settings)
     right = await passwords.verify(stored, password)
@@ -43,7 +45,7 @@ async def sign_on(
         raise SignOnRefused
     renewed = await passwords.hash(password) if passwords.is_outdated(stored) else None
 
-    account = await load_account(session, found.id)
+    account = await load_account(session, found.account_id)
     if account.locked_at is not None:
         raise AccountLocked
     if account.password_hash != stored:

@@ -8,14 +8,23 @@ from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import digest
 from covey_identity.domain.registration import VerificationNotGood
 from covey_identity.passwords import check_password, passwords_of
-from covey_identity.queries_accounts import free_user_id, hold_address, registration_of_token
+from covey_identity.queries_accounts import (
+    forget_registrations,
+    free_user_id,
+    hold_address,
+    registration_of_token,
+)
 from covey_identity.settings import Settings
 
 
 async def verify_registration(
     context: Context, settings: Settings, session: AsyncSession, token: str, password: str
 ) -> Account:
-    """Make the account. The token is good once; the password is hashed before anything is locked.
+    """Make the account, of what was asked for with this token; all that was asked for its address is forgotten then.
+
+    The token is good once. The password is hashed before anything is locked. Of several who verify registrations for one
+    address at once, the address's lock lets one through at a time: it comes before any registration is touched, or two
+    that delete each other's would wait for each other.
 
     Raises:
         VerificationNotGood: the token is not, or not any more, or the address has got an account meanwhile.
@@ -29,14 +38,14 @@ async def verify_registration(
     password_hash = await passwords_of(settings).hash(password)
 
     at = context.clock.now()
-    registration = await registration_of_token(session, digest(token), lock=True)
-    if registration is None or not registration.is_good(at=at):
+    if await hold_address(session, asked.email) is not None:
         raise VerificationNotGood
-    if await hold_address(session, registration.email) is not None:
+    registration = await registration_of_token(session, digest(token))
+    if registration is None or not registration.is_good(at=at):
         raise VerificationNotGood
     user_id = await free_user_id(session)
     account, registered = Account.register(registration, user_id, password_hash, at=at, seal=context.keyring.seal)
     session.add(account)
-    await session.delete(registration)
+    await forget_registrations(session, registration.email)
     emit(session, account, registered)
     return account

@@ -45,11 +45,13 @@ CREATE TABLE access_applier (
     seen_rev bigint NOT NULL DEFAULT 0,
     seen_id uuid,
     acked_rev bigint NOT NULL DEFAULT 0,
+    at_head boolean NOT NULL DEFAULT true,
     lease_until timestamptz,
     lease_server timestamptz,
     CHECK (acked_rev <= seen_rev)
 );
 COMMENT ON COLUMN access_applier.authority IS 'The facts are this service''s own: they need no lease.';
+COMMENT ON COLUMN access_applier.at_head IS 'Nothing was left to hear then: only so far it is acknowledged.';
 COMMENT ON COLUMN access_applier.lease_until IS 'Null until a lease was held for the first time.';
 COMMENT ON COLUMN access_applier.lease_server IS 'The lease is void on any other server than this one.';
 INSERT INTO access_applier DEFAULT VALUES;

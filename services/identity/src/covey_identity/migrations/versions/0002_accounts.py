@@ -60,7 +60,8 @@ CREATE INDEX ix_account_address_account ON account_address (account_id);
 CREATE UNIQUE INDEX uq_account_address_primary ON account_address (account_id) WHERE is_primary;
 
 CREATE TABLE registration (
-    email_key text PRIMARY KEY,
+    token_sha256 bytea PRIMARY KEY,
+    email_key text NOT NULL,
     email text NOT NULL,
     first_name text NOT NULL,
     middle_initial text NOT NULL,
@@ -70,12 +71,12 @@ CREATE TABLE registration (
     language text NOT NULL,
     terms_version text NOT NULL,
     terms_accepted_at timestamptz NOT NULL,
-    token_sha256 bytea NOT NULL,
-    expires_at timestamptz NOT NULL,
-    CONSTRAINT uq_registration_token UNIQUE (token_sha256)
+    expires_at timestamptz NOT NULL
 );
 COMMENT ON TABLE registration IS
-    'One for each address, whether or not it has an account: those that come to nothing are deleted when they expire.';
+    'Several may wait for one address, whether or not it has an account: all are deleted when one of them is verified, and '
+    'those that come to nothing when they expire.';
+CREATE INDEX ix_registration_email_key ON registration (email_key);
 CREATE INDEX ix_registration_expires_at ON registration (expires_at);
 
 CREATE TABLE account_session (
@@ -103,8 +104,11 @@ CREATE TABLE attempt (
     last_at timestamptz NOT NULL,
     PRIMARY KEY (purpose, subject)
 );
-COMMENT ON TABLE attempt IS 'Counted before the secret is looked at, in a transaction of its own; cleared by a success.';
-COMMENT ON COLUMN attempt.subject IS 'SHA-256 of whose secret it is: the names that were tried are not kept.';
+COMMENT ON TABLE attempt IS
+    'Counted before the secret is looked at, in a transaction of its own; cleared by a success. Registrations are counted '
+    'by their address, and never cleared: the pauses must be the same whether or not it has an account.';
+COMMENT ON COLUMN attempt.subject IS
+    'SHA-256 of whose secret it is, or of the address: the names that were tried are not kept.';
 CREATE INDEX ix_attempt_last_at ON attempt (last_at);
 """
 

@@ -64,6 +64,7 @@ CREATE TABLE access_grant (
     first_name text,
     last_name text,
     email text,
+    email_key text,
     language text NOT NULL,
     rights text[] NOT NULL,
     billing_units text[],
@@ -74,15 +75,16 @@ CREATE TABLE access_grant (
     version int NOT NULL,
     sequence bigint NOT NULL,
     CONSTRAINT ck_access_grant_holder CHECK ((firm_id IS NULL) = (email IS NOT NULL)),
-    CONSTRAINT ck_access_grant_person CHECK (num_nonnulls(email, first_name, last_name) IN (0, 3)),
+    CONSTRAINT ck_access_grant_person CHECK (num_nonnulls(email, email_key, first_name, last_name) IN (0, 4)),
     CONSTRAINT ck_access_grant_active CHECK (status <> 'active' OR num_nonnulls(account_id, firm_id) = 1),
     CONSTRAINT ck_access_grant_primary CHECK (role <> 'primary' OR (firm_id IS NULL AND billing_units IS NULL)),
     CONSTRAINT ck_access_grant_units CHECK (billing_units <> '{}')
 );
+COMMENT ON COLUMN access_grant.email_key IS 'The address in the form in which two are compared.';
 COMMENT ON COLUMN access_grant.email IS 'The address that the code went to.';
 CREATE UNIQUE INDEX uq_access_grant_primary ON access_grant (group_id) WHERE role = 'primary' AND status = 'active';
 CREATE UNIQUE INDEX uq_access_grant_next_primary ON access_grant (group_id) WHERE role = 'primary' AND status = 'invited';
-CREATE UNIQUE INDEX uq_access_grant_email ON access_grant (group_id, lower(email))
+CREATE UNIQUE INDEX uq_access_grant_email ON access_grant (group_id, email_key)
     WHERE role = 'secondary' AND status <> 'removed';
 CREATE UNIQUE INDEX uq_access_grant_firm ON access_grant (group_id, firm_id) WHERE status <> 'removed';
 CREATE INDEX ix_access_grant_group ON access_grant (group_id, id);
@@ -124,6 +126,7 @@ CREATE TABLE access_request (
     first_name text NOT NULL,
     last_name text NOT NULL,
     email text NOT NULL,
+    email_key text NOT NULL,
     language text NOT NULL,
     status text NOT NULL CHECK (status IN ('submitted', 'approved', 'declined', 'voided')),
     reason text,
@@ -151,10 +154,15 @@ CREATE TABLE access_change (
     requested_by uuid,
     at timestamptz NOT NULL,
     done_at timestamptz,
+    superseded_at timestamptz,
     how text CHECK (how IN ('acknowledged', 'silence')),
     CONSTRAINT ck_access_change_done CHECK ((done_at IS NULL) = (how IS NULL))
 );
 COMMENT ON TABLE access_change IS 'Changes of access on their way: done once every service goes by them.';
+CREATE INDEX ix_access_change_removed_group ON access_change (group_id)
+    WHERE kind = 'removed' AND superseded_at IS NULL;
+CREATE INDEX ix_access_change_removed_account ON access_change (account_id)
+    WHERE kind = 'removed' AND superseded_at IS NULL;
 CREATE INDEX ix_access_change_pending ON access_change (id) WHERE done_at IS NULL;
 """
 
