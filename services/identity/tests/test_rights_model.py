@@ -113,13 +113,7 @@ class Model:
     # what happens; each says why not, or None
 
     def add(self, group: UUID, email: str) -> str | None:
-        owner = self.addresses.get(email)
-        there = [
-            grant
-            for _, grant in self.in_group(group)
-            if grant.email == email or (owner is not None and grant.person == owner)
-        ]
-        return "user-already-there" if there else None
+        return "user-already-there" if self.of_person(group, self.addresses.get(email), email) else None
 
     def redeem(self, key: str, person: UUID) -> str | None:
         grant = self.grants[key]
@@ -127,10 +121,10 @@ class Model:
         if owner not in (None, person):
             return "code-not-good"
         primary = self.primary(grant.group)
-        if primary is not None and self.grants[primary].person == person:
-            return "user-already-there"
-        self.addresses[str(grant.email)] = person
         own = [other for other, each in self.in_group(grant.group) if each.person == person]
+        if own and (grant.role == "secondary" or primary in own):
+            return "already-has-access"
+        self.addresses[str(grant.email)] = person
         if grant.role == "primary":
             for each in self.grants.values():
                 if primary is not None and each.giver == primary:
@@ -141,25 +135,35 @@ class Model:
 
     def remove(self, key: str, *, by_carrier: bool) -> str | None:
         grant = self.grants[key]
-        if grant.firm:
+        if grant.role == "primary" and not by_carrier:
+            return "primary-is-the-carriers"
+        if grant.firm or (grant.role == "primary" and not grant.active):
             self.drop([key])
             return None
-        theirs = {key, *self.of_person(grant.group, grant.person, grant.email)}
-        if not by_carrier and any(self.grants[each].role == "primary" for each in theirs):
-            return "primary-is-the-carriers"
-        self.drop(theirs)
-        if grant.person and self.held(grant.person, grant.group):
-            self.excluded.add((grant.group, grant.person))
+        person = grant.person or self.addresses.get(str(grant.email))
+        if why_not := self.take_all(grant.group, person, grant.email, by_carrier=by_carrier):
+            return why_not
+        if person and self.held(person, grant.group):
+            self.excluded.add((grant.group, person))
         return None
 
     def exclude(self, group: UUID, person: UUID) -> str | None:
         if not self.held(person, group):
             return "user-not-found"
-        theirs = self.of_person(group, person)
-        if any(self.grants[each].role == "primary" for each in theirs):
-            return "primary-is-the-carriers"
-        self.drop(theirs)
+        if why_not := self.take_all(group, person, by_carrier=False):
+            return why_not
         self.excluded.add((group, person))
+        return None
+
+    def take_all(self, group: UUID, person: UUID | None, *emails: str | None, by_carrier: bool) -> str | None:
+        """All that is a person's own; what the carrier has given, or offered, the carrier alone takes back."""
+        theirs = self.of_person(group, person, *emails)
+        if by_carrier:
+            self.drop(theirs)
+        elif self.primary(group) in theirs:
+            return "primary-is-the-carriers"
+        else:
+            self.drop(key for key in theirs if self.grants[key].role == "secondary")
         return None
 
     def appoint(self, group: UUID, firm: UUID | None) -> None:

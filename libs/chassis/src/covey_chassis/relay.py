@@ -42,6 +42,7 @@ from covey_chassis.envelope import Envelope, to_headers
 from covey_chassis.failpoints import failpoint
 from covey_chassis.kafka import connection
 from covey_chassis.settings import KafkaSettings
+from covey_chassis.waiting import wait_until
 
 log = structlog.get_logger(__name__)
 
@@ -250,8 +251,7 @@ class Relay:
 
     async def _wait(self, database: asyncpg.Connection) -> None:
         """Until there may be rows. The poll is the safety net: a lost wake-up costs half a second, never an event."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), POLL_S)
+        await wait_until(self._woken, POLL_S)
         await self._renew_if_due(database)
 
     async def _bounds(self, database: asyncpg.Connection) -> _Bounds:

@@ -22,6 +22,7 @@ from covey_chassis.sealing import Keyring
 from covey_chassis.service import Context, Service, Worker
 from covey_chassis.settings import Role, ServiceSettings
 from covey_chassis.subscribing import Subscription, subscribe
+from covey_chassis.waiting import wait_until
 
 log = structlog.get_logger(__name__)
 
@@ -194,8 +195,7 @@ class Running:
                 log.exception("worker.failed", worker=worker.name)
                 pause = min(max(pause * 2, 1.0), 60.0)
             if pause:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), pause)
+                await wait_until(self._stopping, pause)
 
     def _own_workers(self) -> list[Worker]:
         """What the chassis itself has to do now and then in every service."""

@@ -10,11 +10,12 @@ import time
 from covey_chassis.access.facts import SILENT_S, Fact, News, Poll
 from covey_chassis.errors import NotFound, Refusal
 from covey_chassis.service import Context
+from covey_chassis.waiting import wait_until
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.ledger import CHANNEL
-from covey_identity.signals import signals_of, wait
+from covey_identity.signals import signals_of
 
 WAIT_S = 0.5
 """How long a poll waits for news. Well below a lease: with no news, every poll still renews it."""
@@ -86,7 +87,7 @@ async def _wait_for_news(context: Context, seen_rev: int) -> None:
         left = deadline - time.monotonic()
         if rev != seen_rev or left <= 0:
             return
-        await wait(signal, min(left, LOOK_S))
+        await wait_until(signal, min(left, LOOK_S))
 
 
 async def read_news(session: AsyncSession, seen_rev: int) -> News:

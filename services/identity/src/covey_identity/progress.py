@@ -13,13 +13,14 @@ import structlog
 from covey_chassis.access.applier import acknowledge
 from covey_chassis.access.facts import SILENT_S
 from covey_chassis.service import Context
+from covey_chassis.waiting import wait_until
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.access_change import AccessChange, ChangeKind, Progress
 from covey_identity.feed import everywhere_rev
 from covey_identity.ledger import Ledger
-from covey_identity.signals import signals_of, tell, wait
+from covey_identity.signals import signals_of, tell
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +106,7 @@ async def wait_until_done(context: Context, change_id: UUID, *, seconds: float) 
         left = deadline - time.monotonic()
         if found is not Progress.PENDING or left <= 0:
             return found
-        await wait(signal, min(left, LOOK_S))
+        await wait_until(signal, min(left, LOOK_S))
 
 
 async def keep_settling(context: Context) -> None:
@@ -116,7 +117,7 @@ async def keep_settling(context: Context) -> None:
             await settle(context)
         except Exception as error:  # the database is away: it is tried again
             log.warning("access.not_settled", error=type(error).__name__)
-        await wait(signal, LOOK_S)
+        await wait_until(signal, LOOK_S)
 
 
 async def keep_acknowledging(context: Context) -> None:
@@ -128,4 +129,4 @@ async def keep_acknowledging(context: Context) -> None:
                 await tell(context.workers)
         except Exception as error:  # a lock that was not to be had in time, or a database that is away
             log.warning("access.not_acknowledged", error=type(error).__name__)
-        await wait(signal, 1.0)
+        await wait_until(signal, 1.0)

@@ -1,7 +1,6 @@
 """Wakes whoever waits for news of access, in every process of the service: PostgreSQL tells them all."""
 
 import asyncio
-import contextlib
 
 import asyncpg
 import structlog
@@ -30,12 +29,6 @@ class Signals:
         """Something about access is different."""
         self._next.set()
         self._next = asyncio.Event()
-
-
-async def wait(signal: asyncio.Event, seconds: float) -> None:
-    """Until the signal, but no longer than so."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(signal.wait(), max(seconds, 0))
 
 
 _of: dict[str, Signals] = {}

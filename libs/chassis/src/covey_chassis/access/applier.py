@@ -7,7 +7,6 @@ Only then the fact is acknowledged. A slow writer delays that, never the lease.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_chassis.access.facts import LEASE_S, News, Poll, keep_facts
 from covey_chassis.db import Database
 from covey_chassis.failpoints import failpoint
+from covey_chassis.waiting import wait_until
 
 log = structlog.get_logger(__name__)
 
@@ -98,8 +98,7 @@ class Applier:
         SEEN.set(0 if news.reload else news.rev)
         if news.facts:
             self._seen.set()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._acked.wait(), QUICK_ACK_S)
+            await wait_until(self._acked, QUICK_ACK_S)
         return True
 
     async def _unless_acked(self, asking: Awaitable[httpx.Response]) -> httpx.Response | None:
@@ -124,8 +123,7 @@ class Applier:
             try:
                 if await acknowledge(self._database):
                     self._acked.set()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._seen.wait(), HOLD_S)
+                await wait_until(self._seen, HOLD_S)
                 self._seen.clear()
             except Exception as error:  # a lock that was not to be had in time, or a database that is away
                 log.warning("access.not_acknowledged", error=type(error).__name__)
