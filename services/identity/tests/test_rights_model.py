@@ -247,7 +247,7 @@ class Listener:
 # --- both at once ---
 
 
-@dataclass
+@dataclass(repr=False)
 class Walk:
     """What happens to the service and to the model."""
 
@@ -504,15 +504,13 @@ class Walk:
         if person in self.model.locked:
             said(answer, "account-locked")
             return
-        told = {
-            UUID(each["group_id"]): (each["rights"], each["billing_units"] and set(each["billing_units"]))
-            for each in answer.json()["items"]
-        }
-        assert told == {
-            group: (sorted(held), None if ALL in held.values() else set[str]().union(*held.values()))
-            for (who, group), held in expected.items()
-            if who == person
-        }
+        told: dict[UUID, Held] = {}
+        for each in answer.json()["items"]:
+            for held in each["held"]:
+                found = told.setdefault(UUID(each["group_id"]), {})
+                merge(found, set(held["rights"]), as_units(held["billing_units"]))
+            assert each["rights"] == sorted(told[UUID(each["group_id"])])
+        assert told == {group: held for (who, group), held in expected.items() if who == person}
 
     async def by_the_view(self) -> dict[tuple[UUID, UUID], Held]:
         rows = await run(

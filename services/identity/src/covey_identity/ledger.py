@@ -12,7 +12,7 @@ from typing import Self
 from uuid import UUID, uuid4
 
 from covey_chassis.access import Actor
-from covey_chassis.access.facts import Fact, keep_facts
+from covey_chassis.access.facts import Fact, FactKind, keep_facts
 from covey_chassis.envelope import current_cause
 from covey_chassis.failpoints import failpoint
 from sqlalchemy import text
@@ -64,14 +64,14 @@ class Ledger:
         await self._session.execute(_LOG, rows)
         await self._session.execute(_ADVANCE, {"rev": told[-1].rev, "id": rows[-1]["id"]})
         await keep_facts(self._session, told)
-        await self._session.execute(
-            _SUPERSEDE,
-            {
-                "groups": [fact.group_id for fact in told if fact.group_id],
-                "accounts": [fact.account_id for fact in told if fact.account_id],
-            },
-        )
-        await self._session.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
+        if giving := [fact for fact in told if fact.active != (fact.kind is FactKind.EXCLUSION)]:
+            await self._session.execute(
+                _SUPERSEDE,
+                {
+                    "groups": [fact.group_id for fact in giving if fact.group_id],
+                    "accounts": [fact.account_id for fact in giving if fact.account_id],
+                },
+            )
         self.rev = told[-1].rev
         await failpoint("ledger.recorded")
         return self.rev
@@ -104,8 +104,8 @@ _SUPERSEDE = text(
     """
 )
 _ADVANCE = text(
-    """
+    f"""
     WITH ledger AS (UPDATE access_ledger SET rev = :rev, id = :id)
-    UPDATE access_applier SET seen_rev = :rev, seen_id = :id
-    """
+    UPDATE access_applier SET seen_rev = :rev, seen_id = :id RETURNING pg_notify('{CHANNEL}', '')
+    """  # noqa: S608 - a name of ours
 )
