@@ -7,7 +7,7 @@ Only then the fact is acknowledged. A slow writer delays that, never the lease.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from uuid import uuid4
 
 import httpx
@@ -31,6 +31,8 @@ POLL_TIMEOUT_S = 1.5
 QUICK_ACK_S = 0.03
 """So long the next poll waits for the acknowledgement of the last one's facts, to carry it."""
 PAUSES_S = (0.05, 1.0)
+KEYS_AT_ONCE = 200
+"""So many locks one transaction takes: PostgreSQL has room for some thousands in all."""
 
 SEEN = Gauge("covey_access_seen_revision", "Up to which revision the facts of access are applied")
 ACKED = Gauge("covey_access_acknowledged_revision", "Up to which revision nobody acts by older facts any more")
@@ -162,14 +164,15 @@ async def acknowledge(database: Database) -> bool:
     """Wait for everybody who may act by facts of before, and note that they are done; whether there was any such fact.
 
     For each group and person of the facts that were applied and not acknowledged: nobody can hold their lock from before
-    once it has been had exclusively. Where no lease was ever held, nobody can have acted.
+    once it has been had exclusively. Most are free, and had together at once; those that are not are waited for one at a
+    time. Where no lease was ever held, nobody can have acted.
     """
     async with database.transaction() as session:
         pending = (await session.execute(_PENDING)).one()
     # A page tells of each fact only as it is now: what it left out, for it changed again, is on a later page.
     if not pending.at_head or pending.acked_rev >= pending.seen_rev:
         return False
-    for key in pending.keys if pending.leased else ():
+    for key in await _held_by_others(database, pending.keys) if pending.leased else ():
         async with database.transaction() as session:
             await session.execute(_BARRIER, {"key": key})
     await failpoint("access.before_ack")
@@ -177,6 +180,16 @@ async def acknowledge(database: Database) -> bool:
         await session.execute(_ACK, {"rev": pending.seen_rev, "fence": pending.fence})
     ACKED.set(pending.seen_rev)
     return True
+
+
+async def _held_by_others(database: Database, keys: Sequence[int]) -> list[int]:
+    """Those of the keys that cannot be had exclusively right now. All others have been, for a moment."""
+    held: list[int] = []
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        async with database.transaction() as session:
+            found = await session.execute(_NOT_FREE, {"keys": keys[start : start + KEYS_AT_ONCE]})
+            held += found.scalars()
+    return held
 
 
 _JSON = {"Content-Type": "application/json"}
@@ -224,5 +237,6 @@ _PENDING = text(
       FROM access_applier AS applier
     """
 )
+_NOT_FREE = text("SELECT key FROM unnest(CAST(:keys AS bigint[])) AS key WHERE NOT pg_try_advisory_xact_lock(key)")
 _BARRIER = text("SELECT pg_advisory_xact_lock(:key)")
 _ACK = text("UPDATE access_applier SET acked_rev = :rev WHERE fence = :fence AND acked_rev < :rev AND seen_rev >= :rev")
