@@ -104,6 +104,39 @@ async def test_nobody_answers_who_was_removed_while_their_clients_read_and_write
     await platform.send("GET", "membership", f"/v1/groups/{team.group.id}", by=team.primary)
 
 
+async def test_an_open_stream_ends_at_every_service(platform):
+    """What says what somebody may do in a group: its last word comes before, or with, the removal's."""
+    team = await platform.team()
+    services = ("identity", "membership", "renewals", "notifications")
+    opened = {service: asyncio.Event() for service in services}
+
+    async def listen(service: str) -> tuple[str, float, float]:
+        """The stream's last event, when it came, and when the last one came that named rights."""
+        url = f"{platform.url(service)}/v1/groups/{team.group.id}/access/events"
+        name, rights_at = "", 0.0
+        async with (
+            httpx.AsyncClient(timeout=30) as http,
+            http.stream("GET", url, headers=team.user.headers) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                if line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                    opened[service].set()
+                    rights_at = time.monotonic() if name == "access" else rights_at
+        return name, time.monotonic(), rights_at
+
+    listening = [asyncio.create_task(listen(service)) for service in services]
+    await asyncio.wait_for(asyncio.gather(*(each.wait() for each in opened.values())), 30)
+    removal = await platform.remove(team)
+    ends = await asyncio.wait_for(asyncio.gather(*listening), 30)
+    told("open streams", removal)
+
+    for service, (last, ended_at, rights_at) in zip(services, ends, strict=True):
+        assert last == "ended", service
+        assert rights_at < removal.at, service
+        assert ended_at < removal.at + 2 + SLACK_S, service
+
+
 async def test_a_long_download_breaks_off_when_the_right_to_it_is_taken_away(platform):
     bad = [dict.fromkeys(("group_number", "legal_name", "ein"), "") | {"zip": "x"}] * 4000
     path = await platform.import_book(bad)
