@@ -29,7 +29,7 @@ def filled_in(environment: dict[str, object], variables: dict[str, str] | None =
     """The environment with every variable as somebody would set it."""
 
     def value_of(found: re.Match[str]) -> str:
-        return (variables or {}).get(found[1]) or found[3] or "x" * 40
+        return (variables or {}).get(found[1]) or found[3] or found[1].lower().ljust(40, "x")
 
     return {
         name: re.sub(r"\$\{(\w+)(:-([^}]*))?(:\?[^}]*)?\}", value_of, str(value)) for name, value in environment.items()

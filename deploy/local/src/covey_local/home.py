@@ -1,6 +1,7 @@
 """A stack's folder, ``.covey``: who runs it, which processes are its own, and the secrets that it keeps."""
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
@@ -146,7 +147,7 @@ class Home:
         postgres.delete(self.folder / "postgres")
         for entry in self.folder.iterdir() if self.folder.exists() else ():
             if entry.name not in keep:
-                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+                _delete(entry)
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -175,6 +176,25 @@ class Home:
 
     def _keep(self, known: Secrets) -> None:
         write_private(self._secrets_file, json.dumps(asdict(known), indent=1))
+
+
+def _delete(entry: Path) -> None:
+    """Delete it, also while somebody who has not noticed yet still writes there."""
+    if not entry.is_dir() or entry.is_symlink():
+        entry.unlink()
+        return
+    for tries_left in reversed(range(20)):
+        try:
+            shutil.rmtree(entry)
+            return
+        except FileNotFoundError:
+            if not entry.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not tries_left:
+                raise
+        time.sleep(0.05)
+    raise OSError(errno.ENOTEMPTY, "somebody keeps writing there", str(entry))
 
 
 def _pid(lock: IO[str]) -> int:
