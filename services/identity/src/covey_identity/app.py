@@ -3,7 +3,7 @@
 from covey_chassis.service import Companion, Service, Worker
 
 from covey_identity.consumers import groups
-from covey_identity.http import accounts, changes, codes, firms, internal, requests, users
+from covey_identity.http import accounts, changes, codes, firms, internal, own_access, requests, users
 from covey_identity.progress import keep_acknowledging, keep_settling
 from covey_identity.settings import Settings
 from covey_identity.signals import listen
@@ -17,8 +17,8 @@ service = Service(
         *accounts.routers,
         requests.router,
         codes.router,
-        users.users,
-        users.own,
+        users.router,
+        own_access.router,
         changes.router,
         firms.firms,
         firms.appointments,

@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from covey_chassis.access import Actor, By, Right, StaffRight, requires, signed_on
-from covey_chassis.access.checking import Held
+from covey_chassis.access import By, Right, StaffRight, requires
 from covey_chassis.access.rights import DELEGABLE
 from covey_chassis.http import (
     After,
@@ -45,7 +44,6 @@ from covey_identity.domain.grant import (
     UserAlreadyThere,
     UserNotFound,
 )
-from covey_identity.domain.group import GroupCopy
 from covey_identity.domain.person_fields import Email, Language, PersonName
 from covey_identity.http.changes import ChangeView, Prefer, address_of, seconds_preferred, wait_afterwards
 from covey_identity.progress import progress_of
@@ -56,8 +54,7 @@ from covey_identity.use_cases.grant_firm import grant_firm
 from covey_identity.use_cases.reissue_code import reissue_code
 from covey_identity.use_cases.remove_user import remove_user
 
-users = service_router(prefix="/v1/groups/{group_id}", tags=["user access"])
-own = service_router(prefix="/v1/access", tags=["user access"])
+router = service_router(prefix="/v1/groups/{group_id}", tags=["user access"])
 
 MANAGING = requires(Right.ACCESS_MANAGE, or_staff=(StaffRight.ACCESS_APPROVE,))
 """The primary administrator; staff see all of it, and act on a primary."""
@@ -125,26 +122,6 @@ class UserView(BaseModel):
     code_expires_at: datetime | None
 
 
-class HeldView(BaseModel):
-    """Rights that are held together, in some of the billing units; null means all, later ones too."""
-
-    rights: list[Right]
-    billing_units: list[str] | None
-
-
-class GroupAccess(BaseModel):
-    """A group that somebody sees, and what they may do there."""
-
-    group_id: UUID
-    group_number: str
-    legal_name: str
-    market_region: str
-    rights: Annotated[list[Right], Field(description="All that is held in any of its billing units.")]
-    held: Annotated[list[HeldView], Field(description="Which of them where: by a grant of one's own, or a firm's.")]
-    through_firms: list[str]
-    primary: Annotated[str | None, Field(description="The name of the group's primary administrator.")]
-
-
 async def _views(session: AsyncSession, grants: Sequence[Grant], now: datetime) -> list[UserView]:
     codes = await queries.latest_codes(session, [grant.id for grant in grants])
     account_ids = [grant.account_id for grant in grants if grant.account_id]
@@ -195,14 +172,14 @@ async def _one(session: AsyncSession, grant: Grant, now: datetime) -> UserView:
 # --- the primary's list ---
 
 
-@users.get("/users", dependencies=[MANAGING], summary="Who has access to a group")
+@router.get("/users", dependencies=[MANAGING], summary="Who has access to a group")
 async def list_users(group_id: UUID, session: Session, ctx: Ctx, limit: Limit, after: After) -> Page[UserView]:
     """People and firms that were given rights, those who were only invited too. You are responsible for the list."""
     grants, following = await page_of(session, queries.users_of(group_id), by=[Grant.id], limit=limit, after=after)
     return Page(items=await _views(session, grants, ctx.clock.now()), next=following)
 
 
-@users.get(
+@router.get(
     "/users/{grant_id}",
     dependencies=[MANAGING],
     responses=says(200, "ETag") | refuses(UserNotFound),
@@ -216,7 +193,7 @@ async def read_user(group_id: UUID, grant_id: UUID, session: Session, ctx: Ctx, 
     return await _one(session, grant, ctx.clock.now())
 
 
-@users.post(
+@router.post(
     "/users",
     status_code=201,
     dependencies=[requires(Right.ACCESS_MANAGE, before=draw_before)],
@@ -242,7 +219,7 @@ async def add(
     return await _one(session, grant, at)
 
 
-@users.put(
+@router.put(
     "/users/{grant_id}/rights",
     dependencies=[requires(Right.ACCESS_MANAGE)],
     responses=says(200, "ETag", "Location") | refuses(UserNotFound, MoreThanYouHold, PrimaryHoldsEverything),
@@ -271,7 +248,7 @@ async def change(
     return await _one(session, grant, at)
 
 
-@users.delete(
+@router.delete(
     "/users/{grant_id}",
     status_code=202,
     dependencies=[MANAGING],
@@ -297,7 +274,7 @@ async def remove(
     return await _on_its_way(request, session, ctx, change, prefer)
 
 
-@users.post(
+@router.post(
     "/users/{grant_id}/code",
     dependencies=[requires(Right.ACCESS_MANAGE, or_staff=(StaffRight.ACCESS_APPROVE,), before=draw_before)],
     responses=refuses(UserNotFound, PrimaryIsTheCarriers, IllegalMove),
@@ -326,14 +303,14 @@ class FirmPerson(BaseModel):
     excluded: Annotated[bool, Field(description="The firm's rights in the group are not theirs.")]
 
 
-@users.get("/firm-people", dependencies=[MANAGING], summary="Who has access through a firm, or is excluded from it")
+@router.get("/firm-people", dependencies=[MANAGING], summary="Who has access through a firm, or is excluded from it")
 async def list_firm_people(group_id: UUID, session: Session) -> list[FirmPerson]:
     """The members of firms that hold rights in the group, by name. Remove one of them by an exclusion."""
     rows = await session.execute(_FIRM_PEOPLE, {"group_id": group_id})
     return [FirmPerson.model_validate(row, from_attributes=True) for row in rows]
 
 
-@users.post(
+@router.post(
     "/firm-grants",
     status_code=201,
     dependencies=[requires(Right.ACCESS_MANAGE)],
@@ -351,7 +328,7 @@ async def add_firm_grant(
     return await _one(session, grant, at)
 
 
-@users.post(
+@router.post(
     "/exclusions/{account_id}",
     status_code=202,
     dependencies=[requires(Right.ACCESS_MANAGE)],
@@ -377,7 +354,7 @@ async def exclude(
     return await _on_its_way(request, session, ctx, change, prefer)
 
 
-@users.delete(
+@router.delete(
     "/exclusions/{account_id}",
     status_code=202,
     dependencies=[requires(Right.ACCESS_MANAGE)],
@@ -411,85 +388,6 @@ async def _on_its_way(
     return ChangeView.of(change, progress_of(change))
 
 
-# --- one's own ---
-
-
-@own.get("/groups", dependencies=[signed_on()], summary="The groups that you have access to")
-async def list_own_groups(by: By, session: Session, limit: Limit, after: After) -> Page[GroupAccess]:
-    """With what you may do there, and who the primary administrator is; exact at this moment."""
-    held = text("group_copy.group_id IN (SELECT group_id FROM access_held WHERE account_id = :account_id)")
-    query = select(GroupCopy).where(held.bindparams(account_id=by.account_id))
-    groups, following = await page_of(session, query, by=[GroupCopy.group_id], limit=limit, after=after)
-    return Page(items=await _access(session, by, groups), next=following)
-
-
-async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy]) -> list[GroupAccess]:
-    """What somebody may do in these groups, by a few statements however many they are."""
-    group_ids = [group.group_id for group in groups]
-    named = {"account_id": by.account_id, "group_ids": group_ids}
-    held: dict[UUID, list[Held]] = {group_id: [] for group_id in group_ids}
-    for row in await session.execute(_HELD, named):
-        units = None if row.billing_units is None else frozenset(row.billing_units)
-        held[row.group_id].append(Held(frozenset(row.rights), units))
-    firms: dict[UUID, set[str]] = {group_id: set() for group_id in group_ids}
-    for row in await session.execute(_THROUGH_FIRMS, named):
-        firms[row.group_id].add(row.firm_name)
-    primaries = {
-        row.group_id: f"{row.first_name} {row.last_name}"
-        for row in await session.execute(
-            select(Grant.group_id, Account.first_name, Account.last_name)
-            .join(Account, Account.id == Grant.account_id)
-            .where(
-                Grant.group_id.in_(group_ids),
-                Grant.role == GrantRole.PRIMARY,
-                Grant.status == GrantStatus.ACTIVE,
-            )
-        )
-    }
-    found = []
-    for group in groups:
-        actor = Actor(by.account_id, by.session_id, frozenset(), group.group_id, tuple(held[group.group_id]))
-        found.append(
-            GroupAccess(
-                group_id=group.group_id,
-                group_number=group.group_number,
-                legal_name=group.legal_name,
-                market_region=group.market_region,
-                rights=sorted({Right(right) for each in actor.held for right in each.rights}),
-                held=[
-                    HeldView(
-                        rights=sorted(map(Right, each.rights)),
-                        billing_units=None if each.billing_units is None else sorted(each.billing_units),
-                    )
-                    for each in actor.held
-                ],
-                through_firms=sorted(firms[group.group_id]),
-                primary=primaries.get(group.group_id),
-            )
-        )
-    return found
-
-
-_HELD = text(
-    """
-    SELECT group_id, rights, billing_units FROM access_held
-     WHERE account_id = :account_id AND group_id = ANY(CAST(:group_ids AS uuid[]))
-    """
-)
-_THROUGH_FIRMS = text(
-    """
-    SELECT fact.group_id, firm.firm_name
-      FROM firm_member AS member
-      JOIN firm ON firm.id = member.firm_id
-      JOIN access_fact AS fact ON fact.firm_id = firm.id AND fact.active AND fact.kind IN ('grant', 'appointment')
-     WHERE member.account_id = :account_id AND member.ended_at IS NULL AND fact.group_id = ANY(CAST(:group_ids AS uuid[]))
-       AND NOT EXISTS (
-           SELECT FROM access_fact AS excluded
-            WHERE excluded.kind = 'exclusion' AND excluded.active
-              AND excluded.account_id = member.account_id AND excluded.group_id = fact.group_id
-       )
-    """
-)
 _FIRM_PEOPLE = text(
     """
     SELECT DISTINCT account.last_name, account.first_name, account.id AS account_id, account.user_id, firm.firm_name,

@@ -1,0 +1,117 @@
+"""What somebody has access to themselves (R-06)."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from covey_chassis.access import Actor, By, Right, signed_on
+from covey_chassis.access.checking import Held
+from covey_chassis.http import After, Limit, Page, Session, page_of, service_router
+from covey_contracts.identity import GrantRole, GrantStatus
+from pydantic import BaseModel, Field
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.domain.account import Account
+from covey_identity.domain.grant import Grant
+from covey_identity.domain.group import GroupCopy
+
+router = service_router(prefix="/v1/access", tags=["user access"])
+
+
+class HeldView(BaseModel):
+    """Rights that are held together, in some of the billing units; null means all, later ones too."""
+
+    rights: list[Right]
+    billing_units: list[str] | None
+
+
+class GroupAccess(BaseModel):
+    """A group that somebody sees, and what they may do there."""
+
+    group_id: UUID
+    group_number: str
+    legal_name: str
+    market_region: str
+    rights: Annotated[list[Right], Field(description="All that is held in any of its billing units.")]
+    held: Annotated[list[HeldView], Field(description="Which of them where: by a grant of one's own, or a firm's.")]
+    through_firms: list[str]
+    primary: Annotated[str | None, Field(description="The name of the group's primary administrator.")]
+
+
+@router.get("/groups", dependencies=[signed_on()], summary="The groups that you have access to")
+async def list_own_groups(by: By, session: Session, limit: Limit, after: After) -> Page[GroupAccess]:
+    """With what you may do there, and who the primary administrator is; exact at this moment."""
+    held = text("group_copy.group_id IN (SELECT group_id FROM access_held WHERE account_id = :account_id)")
+    query = select(GroupCopy).where(held.bindparams(account_id=by.account_id))
+    groups, following = await page_of(session, query, by=[GroupCopy.group_id], limit=limit, after=after)
+    return Page(items=await _access(session, by, groups), next=following)
+
+
+async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy]) -> list[GroupAccess]:
+    """What somebody may do in these groups, by a few statements however many they are."""
+    group_ids = [group.group_id for group in groups]
+    named = {"account_id": by.account_id, "group_ids": group_ids}
+    held: dict[UUID, list[Held]] = {group_id: [] for group_id in group_ids}
+    for row in await session.execute(_HELD, named):
+        units = None if row.billing_units is None else frozenset(row.billing_units)
+        held[row.group_id].append(Held(frozenset(row.rights), units))
+    firms: dict[UUID, set[str]] = {group_id: set() for group_id in group_ids}
+    for row in await session.execute(_THROUGH_FIRMS, named):
+        firms[row.group_id].add(row.firm_name)
+    primaries = {
+        row.group_id: f"{row.first_name} {row.last_name}"
+        for row in await session.execute(
+            select(Grant.group_id, Account.first_name, Account.last_name)
+            .join(Account, Account.id == Grant.account_id)
+            .where(
+                Grant.group_id.in_(group_ids),
+                Grant.role == GrantRole.PRIMARY,
+                Grant.status == GrantStatus.ACTIVE,
+            )
+        )
+    }
+    found = []
+    for group in groups:
+        actor = Actor(by.account_id, by.session_id, frozenset(), group.group_id, tuple(held[group.group_id]))
+        found.append(
+            GroupAccess(
+                group_id=group.group_id,
+                group_number=group.group_number,
+                legal_name=group.legal_name,
+                market_region=group.market_region,
+                rights=sorted({Right(right) for each in actor.held for right in each.rights}),
+                held=[
+                    HeldView(
+                        rights=sorted(map(Right, each.rights)),
+                        billing_units=None if each.billing_units is None else sorted(each.billing_units),
+                    )
+                    for each in actor.held
+                ],
+                through_firms=sorted(firms[group.group_id]),
+                primary=primaries.get(group.group_id),
+            )
+        )
+    return found
+
+
+_HELD = text(
+    """
+    SELECT group_id, rights, billing_units FROM access_held
+     WHERE account_id = :account_id AND group_id = ANY(CAST(:group_ids AS uuid[]))
+    """
+)
+_THROUGH_FIRMS = text(
+    """
+    SELECT fact.group_id, firm.firm_name
+      FROM firm_member AS member
+      JOIN firm ON firm.id = member.firm_id
+      JOIN access_fact AS fact ON fact.firm_id = firm.id AND fact.active AND fact.kind IN ('grant', 'appointment')
+     WHERE member.account_id = :account_id AND member.ended_at IS NULL AND fact.group_id = ANY(CAST(:group_ids AS uuid[]))
+       AND NOT EXISTS (
+           SELECT FROM access_fact AS excluded
+            WHERE excluded.kind = 'exclusion' AND excluded.active
+              AND excluded.account_id = member.account_id AND excluded.group_id = fact.group_id
+       )
+    """
+)
