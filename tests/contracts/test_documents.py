@@ -117,6 +117,8 @@ def test_a_service_may_write_what_it_owns_and_read_what_it_listens_to_and_nothin
     assert rights("membership") == {
         ("topic", "covey.group.registered.v1", "write"),
         ("topic", "covey.group.changed.v1", "write"),
+        ("topic", "covey.review.approved.v1", "read"),
+        ("group", "membership.", "read"),
     }
     assert rights("renewals") == {
         ("topic", "covey.renewal.available.v1", "write"),
@@ -126,6 +128,14 @@ def test_a_service_may_write_what_it_owns_and_read_what_it_listens_to_and_nothin
         ("topic", "covey.firm.registered.v1", "read"),
         ("topic", "covey.firm.changed.v1", "read"),
         ("topic", "covey.appointment.changed.v1", "read"),
+        ("topic", "covey.transaction.opened.v1", "read"),
+        ("topic", "covey.transaction.submitted.v1", "read"),
+        ("topic", "covey.transaction.withdrawn.v1", "read"),
+        ("topic", "covey.review.claimed.v1", "read"),
+        ("topic", "covey.review.released.v1", "read"),
+        ("topic", "covey.review.returned.v1", "read"),
+        ("topic", "covey.review.declined.v1", "read"),
+        ("topic", "covey.review.approved.v1", "read"),
         ("group", "renewals.", "read"),
     }
 

@@ -13,7 +13,19 @@ from covey_contracts.identity import (
 )
 from covey_contracts.membership import GroupChanged, GroupRegistered
 from covey_contracts.notifications import NotificationDelivered, NotificationFailed
+from covey_contracts.programs import ReviewDecision
 from covey_contracts.renewals import RenewalAvailable, RenewalChanged
+from covey_contracts.transactions import (
+    ReviewApproved,
+    ReviewClaimed,
+    ReviewDecisionAnswered,
+    ReviewDeclined,
+    ReviewReleased,
+    ReviewReturned,
+    TransactionOpened,
+    TransactionSubmitted,
+    TransactionWithdrawn,
+)
 
 EVENTS: tuple[type[Event], ...] = (
     GroupRegistered,
@@ -28,6 +40,16 @@ EVENTS: tuple[type[Event], ...] = (
     MailRequested,
     RenewalAvailable,
     RenewalChanged,
+    TransactionOpened,
+    TransactionSubmitted,
+    TransactionWithdrawn,
+    ReviewClaimed,
+    ReviewReleased,
+    ReviewReturned,
+    ReviewDeclined,
+    ReviewApproved,
+    ReviewDecision,
+    ReviewDecisionAnswered,
     NotificationDelivered,
     NotificationFailed,
 )

@@ -29,6 +29,12 @@ class Topic:
     sequenced: bool = True
 
 
+class Part(BaseModel):
+    """A value inside an event. Frozen, tolerant of fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
 class SealedBody(BaseModel):
     """Personal data that only one listener may read. It travels as a JWE in the event's ``sealed`` field."""
 

@@ -4,15 +4,9 @@ from datetime import date
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from covey_contracts.base import Event, Sealed, SealedBody, Topic
-
-
-class Part(BaseModel):
-    """A value inside an event. Frozen, tolerant of fields that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+from covey_contracts.base import Event, Part, Sealed, SealedBody, Topic
 
 
 class Address(Part):
@@ -93,7 +87,7 @@ class GroupRegistered(GroupState):
         aggregate="group",
         key="group_id",
         owner="membership",
-        listeners=("identity", "renewals", "notifications"),
+        listeners=("identity", "transactions", "renewals", "notifications"),
     )
 
 
@@ -105,5 +99,5 @@ class GroupChanged(GroupState):
         aggregate="group",
         key="group_id",
         owner="membership",
-        listeners=("identity", "renewals", "notifications"),
+        listeners=("identity", "transactions", "renewals", "notifications"),
     )

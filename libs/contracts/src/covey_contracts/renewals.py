@@ -45,7 +45,7 @@ class RenewalAvailable(RenewalState):
         aggregate="renewal",
         key="renewal_id",
         owner="renewals",
-        listeners=("notifications",),
+        listeners=("transactions", "notifications"),
     )
 
     status: Literal[RenewalStatus.AVAILABLE]
@@ -60,4 +60,5 @@ class RenewalChanged(RenewalState):
         aggregate="renewal",
         key="renewal_id",
         owner="renewals",
+        listeners=("transactions",),
     )
