@@ -5,16 +5,22 @@ in force; without it, the same interleaving must show the breach: else the test 
 """
 
 import asyncio
+from typing import ClassVar
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
-from covey_chassis.access import Right, applier, checking
+from covey_chassis.access import KeyNotRegistered, Right, applier, check_signed, checking
 from covey_chassis.access.applier import Overtaken, apply
 from covey_chassis.access.facts import LEASE_S, SILENT_S, TRANSACTION_S, Fact, FactKind, News, Poll, keep_facts
+from covey_chassis.access.signing import key_id, read_signed
+from covey_chassis.consumer import Consumer
 from covey_chassis.ids import new_id
 from covey_chassis.testing import armed
-from covey_chassis.testing.broker import eventually
+from covey_chassis.testing.broker import eventually, headers
+from covey_chassis.testing.signing import new_key, sign
+from covey_contracts import Event, Topic
 from covey_identity import feed, ledger, progress
 from covey_identity.domain.access_change import AccessChange, ChangeKind, Progress
 from covey_identity.feed import everywhere_rev
@@ -498,6 +504,94 @@ async def test_rule_12_whoever_acts_for_a_person_is_ended_after_five_seconds(wor
             await session.execute(text("SELECT pg_sleep(6)"))
     async with world.listener.transaction() as session:
         assert await session.scalar(text("SHOW max_prepared_transactions")) == "0"
+
+
+class Told(Event):
+    """A program tells something about a group."""
+
+    topic: ClassVar[Topic] = Topic(name="covey.group.told.v1", aggregate="group", key="group_id", owner="programs")
+
+    group_id: UUID
+    signed: str
+
+
+class Commands:
+    """A consumer of the listener that acts for the person, and takes its time after it has seen what they may do."""
+
+    def __init__(self, world, *, acting=True):
+        self.world = world
+        self.key = new_key()
+        self.outcomes = []
+        self.seen, self.go_on = asyncio.Event(), asyncio.Event()
+        self.consumer = Consumer("membership.told", since="now", acting=acting)
+        self.consumer.on(Told)(self.on_told)
+
+    def key_fact(self, *, active):
+        return Fact(kind=FactKind.KEY, id=key_id(self.key), account_id=self.world.person_id, active=active)
+
+    async def on_told(self, session, event, envelope):
+        try:
+            actor = await check_signed(session, read_signed(event.signed, audience="a test"), event.group_id)
+        except KeyNotRegistered as refusal:
+            self.outcomes.append(refusal.code())
+            return
+        self.seen.set()
+        await self.go_on.wait()
+        self.outcomes.append("done" if actor.holds(Right.GROUP_UPDATE, whole_group=True) else "not-yours")
+
+    async def come(self):
+        signed = sign(self.key, self.world.person_id, audience="a test")
+        told = Told(group_id=self.world.group_id, signed=signed)
+        arrived = headers(Told.topic.name, told.key)
+        value = told.model_dump_json().encode()
+        await self.world.listener.deliver_record(Told.topic.name, value, arrived, told.key, [self.consumer])
+
+
+@both
+@pytest.mark.parametrize(("taken", "refused"), [("the right", "not-yours"), ("the key", "key-not-registered")])
+async def test_rule_12_a_removal_waits_for_a_command_that_still_saw_what_is_removed(
+    world, monkeypatch, kept, taken, refused
+):
+    if not kept:
+        nothing = text("SELECT 1 WHERE CAST(:account_id AS uuid) <> CAST(:group_id AS uuid)")
+        monkeypatch.setattr(checking, "_LOCK", nothing)
+    commands = Commands(world)
+    await world.record(ChangeKind.CHANGED, [commands.key_fact(active=True)])
+    await world.catch_up()
+    commanding = asyncio.create_task(commands.come())
+    await commands.seen.wait()
+
+    if taken == "the right":
+        change = await world.remove()
+    else:
+        change = await world.record(ChangeKind.CHANGED, [commands.key_fact(active=False)])
+    await world.step()
+    acknowledging = asyncio.create_task(world.acknowledge())
+    await world.step()
+    await world.step()
+    assert await world.is_done(change) != kept
+    assert not commanding.done()
+    commands.go_on.set()
+    await commanding
+    await acknowledging
+
+    await world.catch_up()
+    assert await world.is_done(change)
+    await commands.come()
+    assert commands.outcomes == ["done", refused]
+
+
+async def test_rule_12_no_other_consumer_can_act_for_a_person(world):
+    commands = Commands(world, acting=False)
+    commands.go_on.set()
+    await world.record(ChangeKind.CHANGED, [commands.key_fact(active=True)])
+    await world.catch_up()
+
+    await commands.come()
+
+    (parked,) = await world.listener.parked()
+    assert parked.error.startswith("RuntimeError: nothing is done for an account")
+    assert commands.outcomes == []
 
 
 # --- rule 13: streams and replays ---

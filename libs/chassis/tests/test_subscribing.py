@@ -17,6 +17,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic, RecordsToDelete
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.record import default_records
 from covey_chassis import subscribing
 from covey_chassis.consumer import Consumer
 from covey_chassis.envelope import Envelope
@@ -31,7 +32,7 @@ from covey_contracts import Event, Topic
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("signing_key")]
 
 
 class Turned(Event):
@@ -188,6 +189,40 @@ async def test_t1_a_record_with_an_odd_header_is_read_like_any_other(
         await toys.send_raw(b'{"toy_id": "toy", "face": 2}', [*headers(toys.topic, "toy"), bad_header])
         await toys.send(3)
         await toys.have(1, 2, 3)
+
+
+async def test_t1_a_record_with_a_headers_name_that_is_no_text_is_put_aside_and_holds_nobody_up(
+    toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default aiokafka's loop ends, for all partitions. Other clients write any bytes; aiokafka has to be made to."""
+
+    class NoText(str):
+        __slots__ = ()
+
+        def encode(self, *_: object) -> bytes:
+            return b"\xff\xfe"
+
+    async def send_odd() -> None:
+        with monkeypatch.context() as patched:
+            for module in ("producer", "message_accumulator"):
+                name = f"aiokafka.producer.{module}.DefaultRecordBatchBuilder"
+                patched.setattr(name, default_records._DefaultRecordBatchBuilderPy)
+            await toys.send_raw(b'{"toy_id": "toy", "face": 2}', [*headers(toys.topic, "toy"), (NoText("x"), b"")])
+
+    async with toys.running():
+        toys.gate.clear()
+        await toys.send(1)
+        await send_odd()
+        await toys.send(3)
+        await send_odd()
+        await toys.send(5, 6)
+        await toys.send(7, key="other")
+        toys.gate.set()
+        await toys.have(1, 3, 5, 6)
+        await toys.have(7, key="other")
+        await toys.send(8)
+        await toys.have(1, 3, 5, 6, 8)
+    assert await toys.count("dead_letter") == 2
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 import sqlalchemy.exc
+from covey_chassis.access import AccessUnverified, KeyNotRegistered, NotYours
 from covey_chassis.clock import Clock
 from covey_chassis.db import Database
+from covey_chassis.errors import NotYet
 from covey_chassis.transient import is_timeout, is_transient, sqlstate
 from sqlalchemy import text
 
@@ -202,3 +204,9 @@ async def test_a_value_that_the_driver_cannot_send_is_not_transient(database):
 @pytest.mark.parametrize("error", [ValueError("the connection is closed"), KeyError(), TimeoutError(), OSError("disk")])
 def test_an_error_of_our_own_is_not_transient(error):
     assert not is_transient(error)
+
+
+def test_of_refusals_only_that_somebodys_right_cannot_be_verified_is_transient():
+    assert is_transient(AccessUnverified())
+    assert not is_timeout(AccessUnverified())
+    assert not any(is_transient(refusal()) for refusal in (NotYet, NotYours, KeyNotRegistered))

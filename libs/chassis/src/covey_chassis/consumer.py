@@ -2,6 +2,10 @@
 
 Handlers get a session, the event and its envelope; they never commit. A handler that refuses (``errors.Refusal``) or fails
 has its record's key parked, and is called again later.
+
+The records of an *acting* consumer are commands: each is done for an account, by its rights (``access.check_signed``), and
+answered. So each is alone in a transaction of the request role, as an HTTP request is; while rights cannot be verified it
+waits; and one that is no such command is put aside without parking a key that other commands need.
 """
 
 import json
@@ -12,6 +16,7 @@ from typing import Literal, Protocol, TypeVar
 from covey_contracts import Event
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_chassis.envelope import Cause, Envelope, Unreadable, caused_by, from_headers
@@ -46,13 +51,17 @@ class Consumer:
 
     ``since`` says where it begins when it has never read before: ``beginning`` for copies of others' facts, ``now`` for
     reactions, so that a new deployment mails nobody its history. ``records_at_once`` bounds a batch, which is one
-    transaction: fewer where a handler holds a lock that others wait for.
+    transaction: fewer where a handler holds a lock that others wait for. ``acting`` says that its records act for
+    accounts: one at a time.
     """
 
-    def __init__(self, name: str, *, since: Literal["beginning", "now"], records_at_once: int = 500) -> None:
+    def __init__(
+        self, name: str, *, since: Literal["beginning", "now"], records_at_once: int = 500, acting: bool = False
+    ) -> None:
         self.name = name
         self.since = since
-        self.records_at_once = records_at_once
+        self.records_at_once = 1 if acting else records_at_once
+        self.acting = acting
         self.handlers: dict[str, tuple[type[Event], Handler[Event]]] = {}
 
     def on(self, *kinds: type[E]) -> Callable[[Handler[E]], Handler[E]]:
@@ -83,7 +92,7 @@ def read(consumer: Consumer, record: Record) -> Message | None:
     """The record's message; None for a kind of event that this consumer has no handler for.
 
     Raises:
-        Unreadable: there is no envelope, or the value is not a JSON object.
+        Unreadable: there is no envelope, or the value is not a JSON object; or its model refuses it, and it is a command.
     """
     envelope = from_headers(record.headers)
     if envelope.type not in consumer.handlers:
@@ -94,7 +103,18 @@ def read(consumer: Consumer, record: Record) -> Message | None:
         raise Unreadable(f"the value is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise Unreadable("the value is not a JSON object")
+    if consumer.acting:
+        kind, _ = consumer.handlers[envelope.type]
+        try:
+            kind.model_validate_json(record.value or b"")
+        except ValidationError as error:
+            raise Unreadable(f"the value is refused: {faults(error)}") from error
     return Message(record, envelope, envelope.subject)
+
+
+def faults(error: ValidationError) -> str:
+    """What the model refuses, without the values that it would quote: they may be personal."""
+    return "; ".join(f"{'/'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
 
 
 async def handle(session: AsyncSession, consumer: Consumer, envelope: Envelope, value: bytes) -> None:

@@ -6,7 +6,7 @@ earlier state reads again what it has lost. The inbox catches records that were 
 
 A batch is tried without savepoints; only if it fails is it run again with a savepoint for each record. A record that a
 handler or the model refuses parks its key (``covey_chassis.parking``); what cannot be read at all goes to the dead letters
-as it came; the database's own troubles (``covey_chassis.transient``) are raised: the batch is run again, nothing is parked.
+as it came; what passes by itself (``covey_chassis.transient``) is raised: the batch is run again, nothing is parked.
 """
 
 import base64
@@ -51,7 +51,7 @@ async def take(consumer: Consumer, database: Database, records: Sequence[Record]
 
     Raises:
         Fenced: the stored positions do not fit the spans. Nothing was done.
-        Exception: the database's own trouble (``is_transient``). Nothing was done; run it again.
+        Exception: what passes by itself (``is_transient``). Nothing was done; run it again.
     """
     messages: list[Message] = []
     unknown: Count[str] = Count()
@@ -198,7 +198,7 @@ async def _bury(session: AsyncSession, consumer: Consumer, unreadable: Iterable[
                 [(storable(name), base64.b64encode(value or b"").decode()) for name, value in record.headers]
             ),
             "payload": record.value,
-            "error": error,
+            "error": storable(error),
         }
         for record, error in unreadable
     ]

@@ -15,12 +15,19 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, declared_
 
 from covey_chassis.clock import Clock
 from covey_chassis.errors import NotFound
+from covey_chassis.sealing import Keyring
 
 EMITTED = "emitted"
 """Key in ``session.info``: this transaction has outbox rows, so its commit wakes the relay."""
 
 CLOCK = "clock"
 """Key in ``session.info``: the service's Clock, for consumers' handlers, which have nothing but a session."""
+
+KEYRING = "keyring"
+"""Key in ``session.info``: the service's Keyring, likewise."""
+
+MAY_ACT = "may_act"
+"""Key in ``session.info``: whether something may be done for an account here (``access.checking``)."""
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -76,10 +83,20 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
 
 
 class Database:
-    """One role's way into the service's database. Its sessions carry the service's clock."""
+    """One role's way into the service's database. Its sessions carry the service's clock and keys.
+
+    ``may_act`` is for the request role alone: whose transactions are as short as a removal of access waits for.
+    """
 
     def __init__(
-        self, url: str, clock: Clock, *, pool_size: int = 10, on_emitted: Callable[[], None] = lambda: None
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        keyring: Keyring | None = None,
+        may_act: bool = False,
+        pool_size: int = 10,
+        on_emitted: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = url
         self.engine = make_engine(
@@ -91,7 +108,10 @@ class Database:
             hide_parameters=True,  # they may be personal, and an error is kept and logged
         )
         self._sessions = async_sessionmaker(
-            self.engine, expire_on_commit=False, close_resets_only=False, info={CLOCK: clock}
+            self.engine,
+            expire_on_commit=False,
+            close_resets_only=False,
+            info={CLOCK: clock, KEYRING: keyring, MAY_ACT: may_act},
         )
         self._on_emitted = on_emitted
 

@@ -12,7 +12,8 @@ from datetime import datetime
 Headers = list[tuple[str, bytes]]
 
 IDENTITY_BYTES_MAX = 500
-"""Of an event's ID, source and subject each: they are keys of indexes, which hold no longer ones."""
+"""Of an event's ID, source and subject each: they are keys of indexes, which hold no longer ones. What is optional and
+longer counts as missing: the events that follow carry it on, beside a body that Kafka has to take with it."""
 SEQUENCE_MAX = 2**63 - 1
 
 
@@ -128,7 +129,7 @@ def _sequence(said: str) -> int | None:
 
 def _optional(found: dict[str, str], name: str) -> str | None:
     value = found.get(name, "")
-    return value if value and "\0" not in value else None
+    return value if value and "\0" not in value and len(value.encode()) <= IDENTITY_BYTES_MAX else None
 
 
 def storable(said: str) -> str:

@@ -16,6 +16,8 @@ class Refusal(Exception):
     status: ClassVar[int] = 409
     headers: ClassVar[Mapping[str, str]] = {}
     """Of the answer, besides what every answer has."""
+    passes_by_itself: ClassVar[bool] = False
+    """Nothing was decided: a consumer's record waits and is tried again, and parks nothing (``transient``)."""
 
     def __init__(self, **facts: object) -> None:
         super().__init__(facts)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_chassis.consumer import Consumer, Message, handle
+from covey_chassis.consumer import Consumer, Message, faults, handle
 from covey_chassis.db import Database
 from covey_chassis.envelope import from_headers, storable
 from covey_chassis.redaction import redacted_text
@@ -97,6 +97,8 @@ async def queue(session: AsyncSession, consumer: str, message: Message) -> None:
 async def retry_one(database: Database, consumers: Mapping[str, Consumer]) -> bool:
     """Try the head of one queue that is due, in a transaction of its own; False when none is due.
 
+    The database is the one where these consumers' records have their effects (``Context.database_of``).
+
     Any number of workers may run: the unit of claiming is the whole key.
     """
     due: Row[Any] | None = None
@@ -109,7 +111,7 @@ async def retry_one(database: Database, consumers: Mapping[str, Consumer]) -> bo
     except Exception as error:
         if due is None:
             raise
-        # Always due first, this key would keep all others from their turn. The database's own troubles are no try.
+        # Always due first, this key would keep all others from their turn. What passes by itself is no try.
         log.warning("consumer.retry_failed", consumer=due.consumer, key=due.key, error=_said(error))
         async with database.transaction() as session:
             await _put_off(session, due.consumer, due.key, due.attempts + (not is_transient(error)), error)
@@ -199,10 +201,7 @@ async def _put_off(session: AsyncSession, consumer: str, key: str, attempts: int
 
 def _said(error: Exception) -> str:
     """The error in words, without the values that it would quote: they may be personal."""
-    if isinstance(error, ValidationError):
-        said = "; ".join(f"{'/'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
-    else:
-        said = str(error)
+    said = faults(error) if isinstance(error, ValidationError) else str(error)
     return storable(redacted_text(f"{type(error).__name__}: {said}"))[:2000]
 
 

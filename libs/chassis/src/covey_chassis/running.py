@@ -15,6 +15,7 @@ from covey_chassis.access.applier import Applier
 from covey_chassis.access.checking import has_lease
 from covey_chassis.access.tokens import Verifier
 from covey_chassis.clock import Clock
+from covey_chassis.consumer import Consumer
 from covey_chassis.db import Database
 from covey_chassis.kafka import broker_security
 from covey_chassis.relay import Notifier, Relay
@@ -47,16 +48,22 @@ class Running:
         )
         self._notifier = Notifier(url, self.relay)
         clock = Clock(settings.zone)
+        keyring = Keyring(settings.sealing_public_keys, settings.sealing_private_keys)
         pool_size = settings.database_pool_size
         self.context = Context(
             name=service.name,
             settings=settings,
             requests=Database(
-                settings.database_url.get_secret_value(), clock, pool_size=pool_size, on_emitted=self._notifier
+                settings.database_url.get_secret_value(),
+                clock,
+                keyring=keyring,
+                may_act=True,
+                pool_size=pool_size,
+                on_emitted=self._notifier,
             ),
-            workers=Database(url, clock, pool_size=pool_size, on_emitted=self._notifier),
+            workers=Database(url, clock, keyring=keyring, pool_size=pool_size, on_emitted=self._notifier),
             clock=clock,
-            keyring=Keyring(settings.sealing_public_keys, settings.sealing_private_keys),
+            keyring=keyring,
             verifier=Verifier(settings.token_keys, settings.keys_url),
         )
         self.applier = self._applier()
@@ -140,7 +147,7 @@ class Running:
             subscribe(
                 broker,
                 consumer,
-                self.context.workers,
+                self.context.database_of(consumer),
                 session_timeout_ms=self.settings.consumer_session_timeout_ms,
             )
             for consumer in self.service.consumers
@@ -203,9 +210,12 @@ class Running:
         consumers = {consumer.name: consumer for consumer in self.service.consumers}
         if not consumers:
             return [forgetting]  # nothing is ever parked
+        by_database: dict[Database, dict[str, Consumer]] = {}
+        for name, consumer in consumers.items():
+            by_database.setdefault(self.context.database_of(consumer), {})[name] = consumer
 
-        async def retry_parked(context: Context) -> bool:
-            return await parking.retry_one(context.workers, consumers)
+        async def retry_parked(_context: Context) -> bool:
+            return any([await parking.retry_one(database, theirs) for database, theirs in by_database.items()])
 
         async def measure(context: Context) -> bool:
             async with context.workers.transaction() as session:

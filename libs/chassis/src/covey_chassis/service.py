@@ -31,6 +31,10 @@ class Context:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is asked to end: long answers come to their end then."""
 
+    def database_of(self, consumer: Consumer) -> Database:
+        """Where the effects of a consumer's records are had, retries included."""
+        return self.requests if consumer.acting else self.workers
+
 
 @dataclass(frozen=True)
 class Worker:

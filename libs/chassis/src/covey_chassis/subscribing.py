@@ -2,17 +2,18 @@
 
 FastStream's own defaults lose messages (``ACK_FIRST``, ``latest``), skip records whose headers are not text, and loop hot
 on a poison message. Here records reach ``consuming.take`` untouched, positions come from the service's database and not
-from Kafka, and only the database's own troubles leave the handler. Offsets are committed to Kafka after the effects, for
-those who watch the lag.
+from Kafka, and only what passes by itself (``transient``) leaves the handler. Offsets are committed to Kafka after the
+effects, for those who watch the lag.
 """
 
 import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -47,6 +48,9 @@ LAG = Gauge("covey_consumer_lag_records", "Records behind the end of the partiti
 OUT_OF_RANGE = Counter(
     "covey_consumer_out_of_range_total", "Stored positions that Kafka no longer has", ["consumer", "topic"]
 )
+
+
+NextBatch = Callable[[AIOKafkaConsumer], Awaitable[tuple[ConsumerRecord, ...]]]
 
 
 class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not typed here
@@ -97,6 +101,31 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 if not is_transient(error) or time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.2)
+
+    async def next_batch(self, whole_batch: NextBatch, kafka: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
+        """What FastStream would read next.
+
+        aiokafka cannot parse a header's name that is not UTF-8, which other clients can write: FastStream's loop would
+        end, for all partitions. Then it is the next record of each; one that cannot be parsed comes with nothing in it.
+        """
+        try:
+            return await whole_batch(kafka)
+        except UnicodeDecodeError:
+            return tuple([record async for record in self._one_of_each(kafka)])
+
+    async def _one_of_each(self, kafka: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
+        places = {partition: self._next[partition] for partition in kafka.assignment() & self._next.keys()}
+        for partition, offset in places.items():
+            kafka.seek(partition, offset)
+            try:
+                found = await kafka.getmany(partition, timeout_ms=200, max_records=1)
+            except UnicodeDecodeError:
+                log.error("consumer.not_parsed", topic=partition.topic, partition=partition.partition, offset=offset)
+                kafka.seek(partition, offset + 1)
+                yield ConsumerRecord(*partition, offset, 0, 0, None, None, None, -1, -1, ())
+            else:
+                for record in found.get(partition, ()):
+                    yield record
 
     async def on_batch(self, message: KafkaMessage) -> None:
         """FastStream's handler. What it raises makes FastStream read the batch again."""
@@ -265,7 +294,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     # --- effects ---
 
     async def _take(self, records: Sequence[Record]) -> None:
-        """Have the batch's effects; smaller pieces and growing pauses after any trouble of the database.
+        """Have the batch's effects; smaller pieces and growing pauses after any trouble that passes by itself.
 
         A transaction that takes too long often ends like any lost connection, and may outlast the patience: hence smaller
         after any trouble, and the size stays for the next try.
@@ -282,7 +311,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 self._at_once = max(1, len(part) // 2)
                 if time.monotonic() > deadline:
                     raise
-                log.warning("consumer.database_trouble", consumer=self.consumer.name, error=repr(error)[:500])
+                log.warning("consumer.waits", consumer=self.consumer.name, error=repr(error)[:500])
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
             else:
@@ -370,6 +399,7 @@ def subscribe(broker: KafkaBroker, consumer: Consumer, database: Database, *, se
     )
     subscriber(subscription.on_batch)
     subscription.subscriber = subscriber
+    subscriber.get_msg = partial(subscription.next_batch, subscriber.get_msg)  # type: ignore[method-assign]
     return subscription
 
 

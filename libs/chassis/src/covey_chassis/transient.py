@@ -1,4 +1,5 @@
-"""Which errors pass by themselves: the database is away, busy, or chose this transaction as a deadlock's victim.
+"""Which errors pass by themselves: the database is away, busy, or chose this transaction as a deadlock's victim; or
+whether somebody may act cannot be verified for now.
 
 Whoever meets one tries the same work again later (a consumer), or says so (HTTP 503). Everything else would fail again.
 """
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 import asyncpg
 import sqlalchemy.exc
 from sqlalchemy.connectors.asyncio import AsyncAdapt_Error
+
+from covey_chassis.errors import Refusal
 
 _TRANSIENT_CLASSES = ("08", "53", "57", "58")
 """Connection lost; out of resources; operator intervention, with shutdown and cancelled statements; system error."""
@@ -74,6 +77,8 @@ def is_transient(error: BaseException) -> bool:
             return code == _CANNOT_RECONNECT
         case OSError():
             return _from_driver(error)
+        case Refusal():
+            return error.passes_by_itself
     return any(
         isinstance(layer, asyncpg.InvalidCachedStatementError | asyncpg.InternalClientError)  # so a cut may look too
         or (isinstance(layer, asyncpg.InterfaceError) and "closed" in str(layer))

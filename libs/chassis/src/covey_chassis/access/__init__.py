@@ -1,6 +1,15 @@
-"""Who may do what. A service's routes need nothing but this module; the protocol is in ``docs/access.md``."""
+"""Who may do what. A service's routes and consumers need little else; the protocol is in ``docs/access.md``."""
 
-from covey_chassis.access.checking import AccessUnverified, AccountLocked, Actor, NotYours, Sight
+from covey_chassis.access.checking import (
+    AccessUnverified,
+    AccountLocked,
+    Actor,
+    KeyNotRegistered,
+    NotYours,
+    Sight,
+    check_account,
+    check_signed,
+)
 from covey_chassis.access.requiring import Again, By, InSight, public, requires, sees, signed_on, staff
 from covey_chassis.access.rights import FirmRight, Right, StaffRight
 from covey_chassis.access.tokens import SignOnNeeded
@@ -13,11 +22,14 @@ __all__ = [
     "By",
     "FirmRight",
     "InSight",
+    "KeyNotRegistered",
     "NotYours",
     "Right",
     "Sight",
     "SignOnNeeded",
     "StaffRight",
+    "check_account",
+    "check_signed",
     "public",
     "requires",
     "sees",

@@ -8,13 +8,16 @@ saw it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, SQLColumnExpression, Text, column, literal, select, table, text, true
+from sqlalchemy import ARRAY, ColumnElement, Row, SQLColumnExpression, Text, column, literal, select, table, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_chassis.access.rights import Right, StaffRight
+from covey_chassis.access.signing import Signed
 from covey_chassis.access.tokens import SignOnNeeded, Token
+from covey_chassis.db import MAY_ACT
 from covey_chassis.errors import Refusal
 from covey_chassis.failpoints import failpoint
 
@@ -38,6 +41,13 @@ class AccessUnverified(Refusal):
 
     status = 503
     headers = {"Retry-After": "1"}  # noqa: RUF012
+    passes_by_itself = True
+
+
+class KeyNotRegistered(Refusal):
+    """The command is signed with a key that is not, or no longer, registered for its account."""
+
+    status = 403
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,8 @@ class Actor:
     """Who acts, as it was when it was checked, and what they hold in the one group that was asked about."""
 
     account_id: UUID
-    session_id: UUID
+    session_id: UUID | None
+    """None: they have signed a command, or do not ask themselves."""
     staff: frozenset[str]
     group_id: UUID | None = None
     held: tuple[Held, ...] = ()
@@ -96,7 +107,13 @@ class Sight:
 
 
 async def lock_for_acting(session: AsyncSession, account_id: UUID, group_id: UUID | None) -> None:
-    """Take the locks of somebody who is about to act: the group's and the person's, shared, until the transaction ends."""
+    """Take the locks of somebody who is about to act: the group's and the person's, shared, until the transaction ends.
+
+    Raises:
+        RuntimeError: the transaction is not one of the request role, and could last for longer than a removal waits.
+    """
+    if not session.info.get(MAY_ACT):
+        raise RuntimeError("nothing is done for an account but in a transaction of the request role, alone")
     await session.execute(_LOCK, {"account_id": account_id, "group_id": group_id})
 
 
@@ -113,26 +130,78 @@ async def check(session: AsyncSession, token: Token, group_id: UUID | None = Non
         AccessUnverified: there is no lease.
         SignOnNeeded: the session has ended.
         AccountLocked: the account is locked.
+        RuntimeError: ``acting``, in a transaction that is not one of the request role.
     """
+    found = await _facts(session, token.account_id, group_id, acting=acting, session_id=token.session_id)
+    if found.ended:
+        raise SignOnNeeded
+    return _actor(found, token.account_id, group_id, session_id=token.session_id)
+
+
+async def check_signed(session: AsyncSession, signed: Signed, group_id: UUID | None = None) -> Actor:
+    """Who signed the command, and what they hold in the group. They act in this transaction.
+
+    Args:
+        session: a transaction (READ COMMITTED) of the request role, as an acting consumer's handler has one.
+        signed: the command, with its good signature.
+        group_id: the group that it is about, if it is about one.
+
+    Raises:
+        AccessUnverified: there is no lease. A handler lets it through, and the command waits.
+        KeyNotRegistered: the key is none of the account's.
+        AccountLocked: the account is locked.
+        RuntimeError: the transaction is not one of the request role.
+    """
+    found = await _facts(session, signed.account_id, group_id, acting=True, key_id=signed.key_id)
+    if not found.has_key:
+        raise KeyNotRegistered
+    return _actor(found, signed.account_id, group_id, session_id=None)
+
+
+async def check_account(session: AsyncSession, account_id: UUID, group_id: UUID) -> Actor:
+    """What somebody holds in the group who does not ask: one whom a message is for.
+
+    Args:
+        session: any transaction (READ COMMITTED) on the primary.
+        account_id: whose account it is.
+        group_id: the group that is asked about.
+
+    Raises:
+        AccessUnverified: there is no lease.
+        AccountLocked: the account is locked.
+    """
+    found = await _facts(session, account_id, group_id, acting=False)
+    return _actor(found, account_id, group_id, session_id=None)
+
+
+async def _facts(
+    session: AsyncSession,
+    account_id: UUID,
+    group_id: UUID | None,
+    *,
+    acting: bool,
+    session_id: UUID | None = None,
+    key_id: UUID | None = None,
+) -> Row[Any]:
+    """What is true of the account, its session or its key, and the group, in this moment."""
     await failpoint("access.before_locks")
     if acting:
-        await lock_for_acting(session, token.account_id, group_id)
+        await lock_for_acting(session, account_id, group_id)
         await failpoint("access.after_locks")
-    found = (
-        await session.execute(
-            _FACTS, {"account_id": token.account_id, "session_id": token.session_id, "group_id": group_id}
-        )
-    ).one()
+    asked = {"account_id": account_id, "group_id": group_id, "session_id": session_id, "key_id": key_id}
+    found = (await session.execute(_FACTS, asked)).one()
     await failpoint("access.after_check")
     if not found.fresh:
         raise AccessUnverified
-    if found.ended:
-        raise SignOnNeeded
+    return found
+
+
+def _actor(found: Row[Any], account_id: UUID, group_id: UUID | None, *, session_id: UUID | None) -> Actor:
     if found.locked:
         raise AccountLocked
     return Actor(
-        account_id=token.account_id,
-        session_id=token.session_id,
+        account_id=account_id,
+        session_id=session_id,
         staff=frozenset(found.staff or ()),
         group_id=group_id,
         held=tuple(
@@ -162,6 +231,9 @@ _FACTS = text(
     SELECT {_FRESH} AS fresh,
            EXISTS (SELECT FROM access_fact
                     WHERE kind = 'session' AND id = CAST(:session_id AS uuid) AND NOT active) AS ended,
+           EXISTS (SELECT FROM access_fact
+                    WHERE kind = 'key' AND id = CAST(:key_id AS uuid) AND active
+                      AND account_id = CAST(:account_id AS uuid)) AS has_key,
            EXISTS (SELECT FROM access_fact
                     WHERE kind = 'account' AND id = CAST(:account_id AS uuid) AND NOT active) AS locked,
            (SELECT rights FROM access_fact

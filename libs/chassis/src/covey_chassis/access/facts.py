@@ -1,8 +1,9 @@
 """The facts of access, as the service that owns them tells them and as every service keeps them.
 
-A fact is a grant, exclusion, firm membership, appointment, staff right, ended session or locked account. Each has the
-revision of its last change; a fact that no longer holds stays, with ``active`` false. The table is in every service's
-database (``migrations/versions/0002_access.py``); the view ``access_held`` beside it says who holds what in which group.
+A fact is a grant, exclusion, firm membership, appointment, staff right, ended session, locked account or program's key.
+Each has the revision of its last change; a fact that no longer holds stays, with ``active`` false. The table is in every
+service's database (``migrations/versions/0002_access.py``); the view ``access_held`` beside it says who holds what in which
+group.
 """
 
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ class FactKind(StrEnum):
     """Of a session that has ended: never active."""
     ACCOUNT = "account"
     """Of an account that is locked, or was: active when it is not."""
+    KEY = "key"
+    """A program's registered public key, with which it signs commands; its ID is ``signing.key_id``."""
 
 
 class Fact(BaseModel):

@@ -289,7 +289,7 @@ class Harness:
             offset = self._offsets.get(partition, 0)
             record = ArrivedRecord(topic, 0, offset, key.encode(), value, headers)
             await self._position(consumer, topic, offset)
-            await take(consumer, self.context.workers, [record], [Span(topic, 0, offset, offset + 1)])
+            await take(consumer, self.context.database_of(consumer), [record], [Span(topic, 0, offset, offset + 1)])
             self._offsets[partition] = offset + 1
 
     async def _position(self, consumer: Consumer, topic: str, offset: int) -> None:

@@ -62,7 +62,7 @@ async def _embedded(folder: Path) -> AsyncIterator[Machinery]:
 @asynccontextmanager
 async def _containers(folder: Path) -> AsyncIterator[Machinery]:
     quick = [part for name, value in THROW_AWAY.items() for part in ("-c", f"{name}={value}")]
-    database = PostgresContainer(POSTGRES_IMAGE, driver=None).with_command(["-c", "max_connections=200", *quick])
+    database = PostgresContainer(POSTGRES_IMAGE, driver=None).with_command(["-c", "max_connections=300", *quick])
     port = ports.choose(folder / "ports.json", {"kafka": None})["kafka"]
     broker = (
         DockerContainer(KAFKA_IMAGE)
