@@ -60,8 +60,12 @@ POST /v1/accounts/{account_id}/lock                   401     403       403     
 POST /v1/accounts/{account_id}/unlock                 401     403       403        403      403        403     403    404       403         401       401       401    403
 POST /v1/programs                                     401     403       403        403      403        403     403    403       422         401       401       401    403
 POST /v1/programs/{account_id}/secret                 401     403       403        403      403        403     403    403       404         401       401       401    403
+GET /v1/programs/{account_id}/keys                    401     403       403        403      403        403     403    403       404         401       401       401    403
+POST /v1/programs/{account_id}/keys                   401     403       403        403      403        403     403    403       422         401       401       401    403
+DELETE /v1/programs/{account_id}/keys/{key_id}        401     403       403        403      403        403     403    403       404         401       401       401    403
 POST /internal/staff                                  401     401       401        401      401        401     401    401       401         422       401       401    401
 GET /internal/staff                                   401     401       401        401      401        401     401    401       401         200       401       401    401
+PUT /internal/staff/{account_id}                      401     401       401        401      401        401     401    401       401         422       401       401    401
 DELETE /internal/staff/{account_id}                   401     401       401        401      401        401     401    401       401         404       401       401    401
 GET /internal/access/listeners                        401     401       401        401      401        401     401    401       401         200       401       401    401
 POST /internal/access/listeners/{name}/retirement     401     401       401        401      401        401     401    401       401         404       401       401    401
@@ -77,7 +81,8 @@ POST /internal/access/feed                            401     401       401     
 HEAD, *ROWS = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in GRID.strip().splitlines()]
 EXPECTED = {row[0]: dict(zip(HEAD, map(int, row[1:]), strict=True)) for row in ROWS}
 IDS = {"reference": "0" * 16, "name": "nobody"} | {
-    name: str(uuid4()) for name in ("session_id", "change_id", "grant_id", "account_id", "firm_id", "letter_id")
+    name: str(uuid4())
+    for name in ("session_id", "change_id", "grant_id", "account_id", "firm_id", "key_id", "letter_id")
 }
 
 

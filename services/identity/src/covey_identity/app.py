@@ -3,7 +3,7 @@
 from covey_chassis.service import Companion, Service, Worker
 
 from covey_identity.consumers import groups
-from covey_identity.http import accounts, changes, codes, firms, internal, own_access, requests, users
+from covey_identity.http import accounts, changes, codes, firms, internal, own_access, program_keys, requests, users
 from covey_identity.progress import keep_acknowledging, keep_settling
 from covey_identity.settings import Settings
 from covey_identity.signals import listen
@@ -15,6 +15,7 @@ service = Service(
     settings=Settings,
     routers=[
         *accounts.routers,
+        program_keys.router,
         requests.router,
         codes.router,
         users.router,

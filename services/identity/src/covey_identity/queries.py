@@ -243,6 +243,16 @@ async def still_approves(session: AsyncSession, account_id: UUID) -> None:
         raise NotYours
 
 
+async def still_operates(session: AsyncSession, account_id: UUID) -> None:
+    """Let only staff for operations pass, by what is true after the ledger's lock.
+
+    Raises:
+        NotYours: the right is gone since the request came.
+    """
+    if not await is_staff(session, account_id, StaffRight.OPERATIONS):
+        raise NotYours
+
+
 async def sees_group(session: AsyncSession, account_id: UUID, group_id: UUID) -> bool:
     """Whether a person holds any right in the group, by themselves or through a firm."""
     found = await session.scalar(

@@ -9,8 +9,9 @@ from covey_chassis.db import load
 from sqlalchemy import Select, delete, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.domain.account import Account, AccountAddress, AccountNotFound
+from covey_identity.domain.account import Account, AccountAddress, AccountKind, AccountNotFound, ProgramNotFound
 from covey_identity.domain.person_fields import address_key
+from covey_identity.domain.program_key import ProgramKey
 from covey_identity.domain.registration import Holder, Registration
 from covey_identity.domain.session import AccountSession
 from covey_identity.domain.user_ids import as_stored, draw_user_id
@@ -25,6 +26,23 @@ async def load_account(session: AsyncSession, account_id: UUID) -> Account:
         AccountNotFound: there is none.
     """
     return await load(session, Account, account_id, missing=AccountNotFound)
+
+
+async def find_program(session: AsyncSession, account_id: UUID, *, lock: bool = False) -> Account:
+    """The account, if it is a program's.
+
+    Raises:
+        ProgramNotFound: it is not, or there is none.
+    """
+    account = await session.get(Account, account_id, with_for_update=lock)
+    if account is None or account.kind is not AccountKind.PROGRAM:
+        raise ProgramNotFound(id=account_id)
+    return account
+
+
+def keys_of(account_id: UUID) -> Select[ProgramKey]:
+    """All keys that a program ever had."""
+    return select(ProgramKey).where(ProgramKey.account_id == account_id)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ from covey_identity.signing import signing_of
 from covey_identity.use_cases.create_program import create_program
 from covey_identity.use_cases.create_staff import NewStaff, create_staff
 from covey_identity.use_cases.end_session import end_session
+from covey_identity.use_cases.give_staff_rights import give_staff_rights
 from covey_identity.use_cases.issue_client_token import ClientRefused, issue_client_token
 from covey_identity.use_cases.issue_token import issue_token
 from covey_identity.use_cases.lock_account import lock_account
@@ -228,6 +229,7 @@ async def list_own_sessions(
 async def end_own_session(session_id: UUID | Literal["current"], by: By, session: Session, ctx: Ctx) -> None:
     """One of your own sessions by its ID; `current` is the one that this request belongs to."""
     ending = by.session_id if session_id == "current" else session_id
+    assert ending is not None  # whoever asks over HTTP does so in a session
     await end_session(session, ending, by, at=ctx.clock.now())
 
 
@@ -427,14 +429,21 @@ class StaffBody(Body):
     rights: Annotated[list[StaffRight], Field(min_length=1)]
 
 
+class StaffRights(Body):
+    """What somebody may do in all groups, and nothing else."""
+
+    rights: Annotated[list[StaffRight], Field(min_length=1)]
+
+
 class StaffMember(BaseModel):
-    """A member of the carrier's staff."""
+    """A member of the carrier's staff. A program has a name instead of a person's, and no address."""
 
     account_id: UUID
     user_id: str
     first_name: str
     last_name: str
-    email: str
+    program_name: str | None = None
+    email: str | None = None
     rights: list[str]
 
     @classmethod
@@ -444,7 +453,8 @@ class StaffMember(BaseModel):
             user_id=found.user_id,
             first_name=found.first_name,
             last_name=found.last_name,
-            email=found.address,
+            program_name=found.program_name,
+            email=None if found.kind is AccountKind.PROGRAM else found.address,
             rights=rights,
         )
 
@@ -482,6 +492,18 @@ async def list_staff(session: Session, limit: Limit, after: After) -> Page[Staff
     found, following = await page_of(session, queries.staff(), by=[Account.user_id], limit=limit, after=after)
     rights = await queries.staff_rights(session, [each.id for each in found])
     return Page(items=[StaffMember.of(each, rights[each.id]) for each in found], next=following)
+
+
+@members_of_staff.put(
+    "/{account_id}", responses=refuses(AccountNotFound), summary="Say what a member of the staff may do"
+)
+async def set_staff_rights(
+    account_id: UUID, body: StaffRights, session: Session, operator: Operator = "operator"
+) -> StaffMember:
+    """Whoever has this account, a person or a program, has these rights from now on and no others."""
+    found = await give_staff_rights(session, account_id, body.rights, operator=operator)
+    rights = await queries.staff_rights(session, [found.id])
+    return StaffMember.of(found, rights[found.id])
 
 
 @members_of_staff.delete(

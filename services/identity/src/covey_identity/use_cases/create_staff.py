@@ -4,22 +4,21 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from covey_chassis.access import StaffRight
-from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.outbox import emit
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.account import Account
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.passwords import new_password, passwords_of
 from covey_identity.queries_accounts import (
     free_user_id,
     hold_address,
     load_account,
     owner_of_address,
-    staff_rights,
 )
 from covey_identity.settings import Settings
+from covey_identity.use_cases.give_staff_rights import record_staff_rights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +62,5 @@ async def create_staff(
         )
         session.add(account)
         emit(session, account, registered)
-    rights = tuple(sorted(set(new.rights)))
-    if (await staff_rights(session, [account.id])).get(account.id) != list(rights):
-        fact = Fact(kind=FactKind.STAFF, id=account.id, account_id=account.id, rights=rights, active=True)
-        await ledger.record("staff.rights-given", Author(f"operator {operator}"), [fact])
+    await record_staff_rights(session, ledger, account.id, new.rights, operator=operator)
     return account, password

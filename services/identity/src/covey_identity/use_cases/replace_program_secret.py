@@ -6,11 +6,11 @@ from uuid import UUID
 from covey_chassis.access import Actor
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.domain.account import Account, AccountKind, AccountNotFound, ProgramNotFound
+from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import new_secret
 from covey_identity.domain.session import AccountSession
 from covey_identity.ledger import Author, lock_ledger
-from covey_identity.queries_accounts import load_account, lock_sessions
+from covey_identity.queries_accounts import find_program, lock_sessions
 
 
 async def replace_program_secret(
@@ -25,12 +25,7 @@ async def replace_program_secret(
         ProgramNotFound: no program has this ID.
     """
     ledger = await lock_ledger(session)
-    try:
-        account = await load_account(session, account_id)
-    except AccountNotFound:
-        account = None
-    if account is None or account.kind is not AccountKind.PROGRAM:
-        raise ProgramNotFound(id=account_id)
+    account = await find_program(session, account_id, lock=True)
     secret = new_secret()
     account.replace_secret(secret)
     ended = [fact for each in await lock_sessions(session, account_id) if (fact := each.end(at=at))]
