@@ -1,7 +1,7 @@
 # The menu. Needs Python 3.11+ and make; everything else comes from the committed, hashed lock files.
 PYTHON ?= python3
 BIN := .venv/bin
-MEMBERS := libs/contracts libs/chassis services/identity services/membership services/renewals services/notifications deploy/local
+MEMBERS := libs/contracts libs/chassis services/identity services/membership services/transactions services/renewals services/notifications deploy/local
 LOCKS := requirements.uv.lock requirements.lock $(MEMBERS:%=%/pyproject.toml)
 .DEFAULT_GOAL := help
 .PHONY: help run demo test check format stop clean lock contracts
@@ -19,7 +19,7 @@ help:  ## this list
 run: .venv/ready  ## everything, with real Kafka and PostgreSQL; Ctrl-C ends it, data stays (FRESH=1 starts over)
 	$(BIN)/covey run $(if $(FRESH),--fresh)
 
-demo: .venv/ready  ## a season of renewals and an access story, checked from outside; KILL=seed kills services while it runs
+demo: .venv/ready  ## the main job and a season of renewals, checked from outside; KILL=seed kills services while it runs
 	$(BIN)/covey demo $(if $(KILL),--kill $(KILL))
 
 test: .venv/ready  ## every test, on real Kafka and PostgreSQL

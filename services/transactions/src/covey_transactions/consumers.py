@@ -1,0 +1,34 @@
+"""What transactions listens to: the groups, with what they offer, and how each group's coming plan year stands."""
+
+from covey_chassis.consumer import Consumer
+from covey_chassis.envelope import Envelope
+from covey_chassis.errors import Refusal
+from covey_contracts.membership import GroupChanged, GroupRegistered, GroupState
+from covey_contracts.renewals import RenewalAvailable, RenewalChanged, RenewalState
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_transactions.use_cases.keep_group import keep_group
+from covey_transactions.use_cases.keep_renewal import keep_renewal
+
+groups = Consumer("transactions.groups", since="beginning")
+renewals = Consumer("transactions.renewals", since="beginning")
+
+
+class Unnumbered(Refusal):
+    """A fact about a group or a renewal does not say its place in the history of what it tells of."""
+
+
+@groups.on(GroupRegistered, GroupChanged)
+async def on_group(session: AsyncSession, event: GroupState, envelope: Envelope) -> None:
+    await keep_group(session, event, sequence=_place(envelope))
+
+
+@renewals.on(RenewalAvailable, RenewalChanged)
+async def on_renewal(session: AsyncSession, event: RenewalState, envelope: Envelope) -> None:
+    await keep_renewal(session, event, sequence=_place(envelope))
+
+
+def _place(envelope: Envelope) -> int:
+    if envelope.sequence is None:
+        raise Unnumbered(event_id=envelope.id)
+    return envelope.sequence

@@ -1,0 +1,284 @@
+"""A group's transactions, as their owners work on them, and the history of all that one sees."""
+
+from datetime import date, datetime, time
+from typing import Annotated
+from uuid import UUID
+
+from covey_chassis.access import Actor, By, InSight, Right, StaffRight, requires, sees
+from covey_chassis.http import (
+    After,
+    Ctx,
+    IdempotencyKey,
+    Limit,
+    Page,
+    Session,
+    Version,
+    page_of,
+    refuses,
+    says,
+    service_router,
+    set_etag,
+)
+from covey_chassis.lifecycle import IllegalMove
+from covey_chassis.service import Context
+from covey_contracts.transactions import TransactionKind, TransactionStatus
+from fastapi import Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from covey_transactions import queries
+from covey_transactions.domain.changes import Draft
+from covey_transactions.domain.renewal import (
+    DeadlinePassed,
+    GroupNotFound,
+    RenewalIsOver,
+    RenewalNotAvailable,
+    RenewalNotFound,
+)
+from covey_transactions.domain.transaction import WITHDRAWN, AlreadyUnderWay, NotSavedYet, TransactionNotFound
+from covey_transactions.http.views import TransactionSummary, TransactionView, summaries_of, summary_of, view_of
+from covey_transactions.settings import TransactionsSettings
+from covey_transactions.use_cases.open_transaction import open_transaction
+from covey_transactions.use_cases.save_draft import save_draft
+from covey_transactions.use_cases.submit_transaction import submit_transaction
+from covey_transactions.use_cases.withdraw_transaction import withdraw_transaction
+
+SEEING = (StaffRight.OPERATIONS, StaffRight.REVIEW_DECIDE)
+"""The staff who see all groups."""
+CHANGING = requires(Right.RENEWALS_CHANGE)
+READING = requires(Right.RENEWALS_VIEW, or_staff=SEEING)
+IN_SIGHT = sees(Right.RENEWALS_VIEW, or_staff=SEEING)
+
+router = service_router(prefix="/v1/groups/{group_id}", tags=["transactions"])
+history = service_router(prefix="/v1/transactions", tags=["history"])
+
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
+
+
+class NewTransaction(BaseModel):
+    """What is to be changed, and what to begin with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    renewal_id: UUID
+    copy_of: Annotated[
+        UUID | None, Field(description="A transaction of the group, in any status but withdrawn: its draft is copied.")
+    ] = None
+
+
+class Plans(BaseModel):
+    """What a renewal's changes can be made of, and until when."""
+
+    plan_year: int
+    effective_date: date
+    last_day: Annotated[date, Field(description="The last day to submit changes for the first time.")]
+    now: Annotated[list[str], Field(description="The group's plans in the plan year before.")]
+    planned: Annotated[list[str], Field(description="The group's plans in this plan year, as far as there are any.")]
+    offered: Annotated[list[str], Field(description="Those that can be chosen.")]
+
+
+def _deadline_days(context: Context) -> int:
+    assert isinstance(context.settings, TransactionsSettings)
+    return context.settings.renewal_deadline_days
+
+
+def _sees_persons(actor: Actor) -> bool:
+    """Who joins and who leaves is for those who may enter it, see the members of the whole group, or review it."""
+    members = actor.holds(Right.RENEWALS_CHANGE, Right.MEMBERS_VIEW, whole_group=True)
+    return members or actor.has_staff_right([StaffRight.REVIEW_DECIDE])
+
+
+# --- one group's. A command's answer is kept, to be given again: it is short, and nobody who joins or leaves is in it ---
+
+
+@router.post(
+    "/transactions",
+    status_code=201,
+    dependencies=[CHANGING],
+    responses=says(201, "ETag", "Location")
+    | refuses(GroupNotFound, RenewalNotFound, TransactionNotFound, RenewalNotAvailable, RenewalIsOver),
+    summary="Open a transaction",
+)
+async def open_one(
+    group_id: UUID, new: NewTransaction, by: By, session: Session, ctx: Ctx, key: IdempotencyKey, response: Response
+) -> TransactionSummary:
+    """It has an ID from now on. Before it is saved it is in no list, and nobody hears of it."""
+    transaction = await open_transaction(
+        session, group_id, new.renewal_id, copy_of=new.copy_of, by=by.account_id, at=ctx.clock.now()
+    )
+    await set_etag(response, session, transaction)
+    response.headers["Location"] = f"/v1/groups/{group_id}/transactions/{transaction.id}"
+    return await summary_of(session, transaction)
+
+
+@router.get(
+    "/transactions/{transaction_id}",
+    dependencies=[READING],
+    responses=says(200, "ETag") | refuses(TransactionNotFound),
+    summary="One transaction",
+)
+async def read_one(
+    group_id: UUID, transaction_id: UUID, by: By, session: Session, response: Response
+) -> TransactionView:
+    """Who joins and who leaves is shown to those with `renewals.change` or `members.view` in the whole group, and to
+    reviewers. One that was withdrawn is found by staff alone.
+    """
+    transaction = await queries.transaction_of(session, group_id, transaction_id)
+    if transaction.status is WITHDRAWN and not by.has_staff_right(SEEING):
+        raise TransactionNotFound(id=transaction_id)
+    await set_etag(response, session, transaction)
+    return await view_of(session, transaction, persons=_sees_persons(by))
+
+
+@router.put(
+    "/transactions/{transaction_id}/draft",
+    dependencies=[CHANGING],
+    responses=says(200, "ETag")
+    | refuses(TransactionNotFound, IllegalMove, RenewalNotAvailable, RenewalIsOver, AlreadyUnderWay),
+    summary="Save the draft",
+)
+async def save(
+    group_id: UUID,
+    transaction_id: UUID,
+    draft: Draft,
+    version: Version,
+    by: By,
+    session: Session,
+    ctx: Ctx,
+    key: IdempotencyKey,
+    response: Response,
+) -> TransactionSummary:
+    """The whole draft, as it shall be; it may lack anything. A renewal has one transaction under way at a time."""
+    transaction = await save_draft(
+        session, group_id, transaction_id, version, draft, by=by.account_id, at=ctx.clock.now()
+    )
+    await set_etag(response, session, transaction)
+    return await summary_of(session, transaction)
+
+
+@router.post(
+    "/transactions/{transaction_id}/submission",
+    dependencies=[CHANGING],
+    responses=says(200, "ETag")
+    | refuses(TransactionNotFound, IllegalMove, NotSavedYet, RenewalNotAvailable, RenewalIsOver, DeadlinePassed),
+    summary="Submit what was saved last",
+)
+async def submit(
+    group_id: UUID,
+    transaction_id: UUID,
+    version: Version,
+    by: By,
+    session: Session,
+    ctx: Ctx,
+    key: IdempotencyKey,
+    response: Response,
+) -> TransactionSummary:
+    """What is missing or does not fit is named with its place in the draft, all of it at once."""
+    transaction = await submit_transaction(
+        session,
+        group_id,
+        transaction_id,
+        version,
+        by=by.account_id,
+        at=ctx.clock.now(),
+        today=await ctx.clock.today(session),
+        deadline_days=_deadline_days(ctx),
+    )
+    await set_etag(response, session, transaction)
+    return await summary_of(session, transaction)
+
+
+@router.post(
+    "/transactions/{transaction_id}/withdrawal",
+    dependencies=[CHANGING],
+    responses=says(200, "ETag") | refuses(TransactionNotFound, IllegalMove),
+    summary="Take it back",
+)
+async def withdraw(
+    group_id: UUID,
+    transaction_id: UUID,
+    by: By,
+    session: Session,
+    ctx: Ctx,
+    key: IdempotencyKey,
+    response: Response,
+) -> TransactionSummary:
+    """For good, and also while it is under review. Nobody but staff finds it afterwards."""
+    transaction = await withdraw_transaction(session, group_id, transaction_id, by=by.account_id, at=ctx.clock.now())
+    await set_etag(response, session, transaction)
+    return await summary_of(session, transaction)
+
+
+@router.get(
+    "/renewals/{renewal_id}/plans",
+    dependencies=[READING],
+    responses=refuses(RenewalNotFound),
+    summary="What a renewal's changes can be made of",
+)
+async def read_plans(group_id: UUID, renewal_id: UUID, session: Session, ctx: Ctx) -> Plans:
+    renewal = await queries.renewal_of(session, group_id, renewal_id)
+    return Plans(
+        plan_year=renewal.plan_year,
+        effective_date=renewal.effective_date,
+        last_day=renewal.last_day(_deadline_days(ctx)),
+        now=await queries.plans_of(session, group_id, renewal.plan_year - 1),
+        planned=await queries.plans_of(session, group_id, renewal.plan_year),
+        offered=await queries.known_plans(session, renewal),
+    )
+
+
+# --- all that one sees ---
+
+
+@history.get("", dependencies=[IN_SIGHT], summary="Transaction history")
+async def list_transactions(
+    session: Session,
+    sight: InSight,
+    ctx: Ctx,
+    limit: Limit,
+    after: After,
+    status: Annotated[TransactionStatus | None, Query(description="Only those that stand so.")] = None,
+    kind: Annotated[TransactionKind | None, Query(description="Only those of this kind.")] = None,
+    group_id: Annotated[UUID | None, Query(description="Only this group's.")] = None,
+    group_number: Annotated[str | None, Query(max_length=100, description="Only the group's with this number.")] = None,
+    owner_id: Annotated[UUID | None, Query(description="Only those that this account opened.")] = None,
+    created_from: Annotated[
+        date | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="Only those opened on this day or later.")
+    ] = None,
+    created_to: Annotated[
+        date | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="Only those opened on this day or before.")
+    ] = None,
+    q: Annotated[
+        str | None, Query(min_length=1, max_length=100, description="Any part of the group's name or number.")
+    ] = None,
+) -> Page[TransactionSummary]:
+    """Those of groups in which one has `renewals.view`, the newest first. Days are the carrier's. Listed is what was ever
+    saved; what was withdrawn, to staff alone.
+    """
+    zone = ctx.settings.zone
+    sought = queries.Sought(
+        status=status,
+        kind=kind,
+        group_id=group_id,
+        group_number=group_number,
+        owner_id=owner_id,
+        created_from=None if created_from is None else datetime.combine(created_from, time.min, zone),
+        created_to=None if created_to is None else datetime.combine(created_to, time.max, zone),
+        part=q,
+    )
+    found, following = await page_of(
+        session, queries.history(sight, sought), by=queries.NEWEST, limit=limit, after=after, descending=True
+    )
+    return Page(items=await summaries_of(session, found), next=following)
+
+
+@history.get(
+    "/{transaction_id}",
+    dependencies=[IN_SIGHT],
+    responses=says(200, "ETag") | refuses(TransactionNotFound),
+    summary="One transaction, by its ID alone",
+)
+async def read_by_id(transaction_id: UUID, session: Session, sight: InSight, response: Response) -> TransactionSummary:
+    """As it is listed; all of it is read in its group. One that is not in sight is not found."""
+    transaction = await queries.transaction_in_sight(session, sight, transaction_id)
+    await set_etag(response, session, transaction)
+    return await summary_of(session, transaction)

@@ -1,0 +1,113 @@
+"""Copies of groups, what they offer, and renewals: as they were told of last, in whatever order."""
+
+import pytest
+from covey_chassis.clock import Clock
+from covey_chassis.envelope import Envelope, to_headers
+from covey_contracts.membership import GroupChanged
+from covey_contracts.renewals import RenewalStatus
+from sqlalchemy import text
+
+
+async def rows(covey, query):
+    async with covey.transaction() as session:
+        return [tuple(row) for row in await session.execute(text(query))]
+
+
+async def group_plans(covey):
+    return await rows(covey, "SELECT plan_year, plan_id FROM group_plan ORDER BY 1, 2")
+
+
+async def known_plans(covey):
+    return await rows(covey, "SELECT market_region, plan_year, plan_id FROM known_plan ORDER BY 1, 2, 3")
+
+
+async def test_a_group_is_kept_with_what_it_offers(covey, group):
+    acme = group("Acme", plans=[(2099, "GOLD-79"), (2100, "GOLD-80")])
+
+    await covey.deliver_twice(acme, sequence=1)
+
+    kept = await rows(covey, "SELECT group_id, sequence, group_number, legal_name, market_region FROM group_copy")
+    assert kept == [(acme.group_id, 1, "G-Acme", "Acme", "California")]
+    assert await group_plans(covey) == [(2099, "GOLD-79"), (2100, "GOLD-80")]
+    assert await known_plans(covey) == [("California", 2099, "GOLD-79"), ("California", 2100, "GOLD-80")]
+    assert await covey.published() == []
+
+
+async def test_what_a_group_no_longer_offers_stays_known_there(covey, group):
+    await covey.deliver(group("Acme", plans=[(2100, "GOLD-80"), (2100, "SILVER-70")]), sequence=1)
+    await covey.deliver(group("Acme", kind=GroupChanged, region="Nevada", plans=[(2100, "GOLD-81")]), sequence=2)
+
+    assert await group_plans(covey) == [(2100, "GOLD-81")]
+    assert await known_plans(covey) == [
+        ("California", 2100, "GOLD-80"),
+        ("California", 2100, "SILVER-70"),
+        ("Nevada", 2100, "GOLD-81"),
+    ]
+
+
+async def test_an_older_fact_changes_no_copy_but_its_plans_are_known_from_it(covey, group):
+    await covey.deliver(group("Acme", kind=GroupChanged, number="G-2", plans=[(2100, "GOLD-80")]), sequence=2)
+    await covey.deliver(group("Acme", number="G-1", plans=[(2099, "GOLD-79")]), sequence=1)
+
+    assert await rows(covey, "SELECT group_number FROM group_copy") == [("G-2",)]
+    assert await group_plans(covey) == [(2100, "GOLD-80")]
+    assert await known_plans(covey) == [("California", 2099, "GOLD-79"), ("California", 2100, "GOLD-80")]
+
+
+async def test_a_group_may_offer_nothing(covey, group):
+    await covey.deliver(group("Acme", plans=[(2100, "GOLD-80"), (2100, "GOLD-80")]), sequence=1)
+    await covey.deliver(group("Acme", kind=GroupChanged, plans=[]), sequence=2)
+
+    assert await group_plans(covey) == []
+    assert await covey.parked() == []
+
+
+async def test_a_renewal_is_kept_before_its_group_is(covey, renewal):
+    acme = renewal("Acme")
+
+    await covey.deliver_twice(acme)
+
+    kept = await rows(covey, "SELECT renewal_id, group_id, plan_year, effective_date, status FROM renewal_copy")
+    assert kept == [(acme.renewal_id, acme.group_id, 2100, acme.effective_date, "available")]
+
+
+async def test_a_renewal_stands_as_it_was_told_last(covey, renewal):
+    await covey.deliver(renewal("Acme", status=RenewalStatus.IN_PROGRESS), sequence=3)
+    await covey.deliver(renewal("Acme"), sequence=2)
+    await covey.deliver(renewal("Acme", status=RenewalStatus.UPCOMING), sequence=1)
+
+    assert await rows(covey, "SELECT sequence, status FROM renewal_copy") == [(3, "in progress")]
+
+
+async def test_groups_and_renewals_in_any_order_end_as_they_are(covey, group, renewal):
+    history = [(renewal("Acme", status=status), number) for number, status in enumerate(RenewalStatus, 1)]
+    history += [(group("Acme", number=f"G-{number}", plans=[(2100, f"P-{number}")]), number) for number in range(1, 6)]
+
+    await covey.deliver_shuffled(history, seed=11)
+
+    assert await rows(covey, "SELECT status FROM renewal_copy") == [("ended",)]
+    assert await rows(covey, "SELECT group_number FROM group_copy") == [("G-5",)]
+    assert await group_plans(covey) == [(2100, "P-5")]
+    assert len(await known_plans(covey)) == 5
+    assert await covey.parked() == []
+
+
+@pytest.mark.parametrize("which", ["group", "renewal"])
+async def test_a_fact_without_a_number_waits_for_an_operator_and_changes_nothing(covey, group, renewal, which):
+    told = {"group": group, "renewal": renewal}[which]("Acme")
+    envelope = Envelope(
+        id="1",
+        source=f"/{told.topic.owner}",
+        type=told.topic.name,
+        time=Clock.now(),
+        subject=told.key,
+        sequence=None,
+        correlation_id="1",
+        causation_id=None,
+        traceparent=None,
+    )
+
+    await covey.deliver_record(told.topic.name, told.model_dump_json().encode(), to_headers(envelope), told.key)
+
+    assert [parked.key for parked in await covey.parked()] == [told.key]
+    assert await rows(covey, "SELECT 1 FROM group_copy") == await rows(covey, "SELECT 1 FROM renewal_copy") == []
