@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -7,6 +7,20 @@ import pytest
 from covey_chassis.testing import Harness, ServiceHarness
 from covey_contracts.identity import AppointmentChanged, FirmChanged, FirmRegistered
 from covey_contracts.membership import Address, BrokerOfRecord, GroupChanged, GroupRegistered
+from covey_contracts.transactions import (
+    RenewalChanges,
+    ReviewApproved,
+    ReviewClaimed,
+    ReviewDeclined,
+    ReviewReleased,
+    ReviewReturned,
+    TransactionKind,
+    TransactionOpened,
+    TransactionState,
+    TransactionStatus,
+    TransactionSubmitted,
+    TransactionWithdrawn,
+)
 from covey_renewals.app import service
 
 NAMES = UUID("0190f1c0-0000-7000-8000-000000000000")
@@ -14,6 +28,18 @@ NAMES = UUID("0190f1c0-0000-7000-8000-000000000000")
 GroupEvent = Callable[..., GroupRegistered | GroupChanged]
 FirmEvent = Callable[..., FirmRegistered | FirmChanged]
 AppointmentEvent = Callable[..., AppointmentChanged]
+TransactionEvent = Callable[..., TransactionState]
+
+STATUS_AFTER = {
+    TransactionOpened: TransactionStatus.OPEN,
+    TransactionSubmitted: TransactionStatus.PENDING_REVIEW,
+    ReviewClaimed: TransactionStatus.PENDING_REVIEW,
+    ReviewReleased: TransactionStatus.PENDING_REVIEW,
+    ReviewReturned: TransactionStatus.ACTION_REQUIRED,
+    ReviewApproved: TransactionStatus.COMPLETED,
+    ReviewDeclined: TransactionStatus.DECLINED,
+    TransactionWithdrawn: TransactionStatus.WITHDRAWN,
+}
 
 
 @pytest.fixture
@@ -101,3 +127,38 @@ def serve(covey: Harness, firm: FirmEvent, appointment: AppointmentEvent) -> Cal
         await covey.deliver(appointment(group_name, firm_number, **different))
 
     return tell
+
+
+@pytest.fixture(scope="session")
+def transaction() -> TransactionEvent:
+    """``transaction(TransactionOpened, "Acme", 2100)``: what transactions says of one about that plan year of the group.
+
+    A renewal's transactions begin in the order of ``nth``. ``about_renewal=False`` is one that changes no renewal.
+    """
+
+    def event(
+        kind: type[TransactionState], group_name: str, plan_year: int, *, nth: int = 0, about_renewal: bool = True
+    ) -> TransactionState:
+        name = uuid5(NAMES, f"{group_name} {plan_year}")
+        changes = RenewalChanges(
+            renewal_id=name,
+            plan_year=plan_year,
+            effective_date=date(plan_year, 1, 1),
+            classes=(),
+            enrollments=0,
+            terminations=0,
+        )
+        facts = {
+            "transaction_id": UUID(int=(nth << 96) + name.int % (1 << 96)),
+            "kind": TransactionKind.RENEWAL_CHANGES if about_renewal else TransactionKind.ENROLLMENT,
+            "status": STATUS_AFTER[kind],
+            "group_id": uuid5(NAMES, group_name),
+            "owner_id": NAMES,
+            "round": 1,
+            "renewal_changes": changes if about_renewal else None,
+        }
+        by = dict.fromkeys(("submitted_by", "withdrawn_by", "reviewer_id", "representative_id"), NAMES)
+        at = dict.fromkeys(("submitted_at", "claimed_until"), datetime(2026, 1, 1, tzinfo=UTC))
+        return kind.model_validate(facts | by | at | {"sealed": "e30.a.b.c.d"})
+
+    return event

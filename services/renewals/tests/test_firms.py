@@ -288,7 +288,7 @@ LARGE = """
     INSERT INTO book
     SELECT gen_random_uuid(), 1, 'N-' || n, 'Group ' || n, '2100-04-01' FROM generate_series(1, 20000) AS n;
     INSERT INTO renewal
-    SELECT gen_random_uuid(), group_id, 2100, '2100-04-01'::date + n::int % 300, 'upcoming', NULL, 1, 1
+    SELECT gen_random_uuid(), group_id, 2100, '2100-04-01'::date + n::int % 300, 'upcoming', NULL, 1, 1, true
       FROM (SELECT group_id, row_number() OVER () AS n FROM book) AS book;
     INSERT INTO appointment
     SELECT gen_random_uuid(), 1, group_id, firm_id, '2090-01-01', NULL, '2090-01-01'
@@ -347,9 +347,9 @@ async def test_a_large_book_is_not_read_as_a_whole(covey, large_book, who, read,
 
 
 async def test_a_database_from_before_keeps_its_groups_and_renewals(new_database):
-    first, second = (
+    first, *later = (
         importlib.import_module(f"covey_renewals.migrations.versions.{name}")
-        for name in ("0001_book_and_renewals", "0002_firms_and_appointments")
+        for name in ("0001_book_and_renewals", "0002_firms_and_appointments", "0003_transactions")
     )
 
     async with new_database("covey_chassis") as urls, connected(urls.owner) as owner:
@@ -357,14 +357,19 @@ async def test_a_database_from_before_keeps_its_groups_and_renewals(new_database
         await owner.execute(
             """
             INSERT INTO book VALUES (gen_random_uuid(), 4, 'G-1', 'Acme', '2026-09-01', 'F-1', 'Firm', '2024-01-01');
-            INSERT INTO renewal SELECT gen_random_uuid(), group_id, 2026, '2026-09-01', 'upcoming', NULL, 1, 1 FROM book
+            INSERT INTO renewal SELECT gen_random_uuid(), group_id, 2026, '2026-09-01', 'upcoming', NULL, 1, 1 FROM book;
+            INSERT INTO renewal SELECT gen_random_uuid(), group_id, 2025, '2025-09-01', 'rolled over', NULL, 2, 2 FROM book
             """
         )
-        await owner.execute(second.TABLES)
-        rows = await owner.fetch("SELECT book.sequence, legal_name, plan_year FROM book JOIN renewal USING (group_id)")
+        for each in later:
+            await owner.execute(each.TABLES)
+        rows = await owner.fetch(
+            "SELECT book.sequence, legal_name, plan_year, current"
+            " FROM book JOIN renewal USING (group_id) ORDER BY plan_year"
+        )
         columns = await owner.fetch("SELECT column_name FROM information_schema.columns WHERE table_name = 'book'")
 
-    assert [tuple(row) for row in rows] == [(4, "Acme", 2026)]
+    assert [tuple(row) for row in rows] == [(4, "Acme", 2025, False), (4, "Acme", 2026, True)]
     assert {row["column_name"] for row in columns} == {
         "group_id",
         "sequence",

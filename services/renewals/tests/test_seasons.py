@@ -7,7 +7,15 @@ from datetime import date, timedelta
 
 from covey_contracts.membership import GroupChanged, GroupRegistered
 from covey_contracts.renewals import RenewalAvailable, RenewalChanged
-from covey_renewals.domain.renewal import OPEN, Renewal
+from covey_contracts.transactions import (
+    ReviewApproved,
+    ReviewDeclined,
+    ReviewReturned,
+    TransactionOpened,
+    TransactionSubmitted,
+    TransactionWithdrawn,
+)
+from covey_renewals.domain.renewal import Renewal
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
@@ -21,6 +29,8 @@ class Cycle:
     effective: date
     status: str = "upcoming"
     available_on: date | None = None
+    current: bool = True
+    transactions: dict = field(default_factory=dict)
     told: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -28,6 +38,22 @@ class Cycle:
 
     def tell(self, kind):
         self.told.append((len(self.told) + 1, kind, self.effective, self.status, self.available_on))
+
+    def stand(self):
+        """By its transactions, each of which is a status at a sequence; the one begun last comes last."""
+        statuses = [status for _, (_, status) in sorted(self.transactions.items())]
+        live = [status for status in statuses if status in ("open", "pending review", "action required")]
+        if "completed" in statuses:
+            status = "completed"
+        elif live and live[-1] != "open":
+            status = live[-1]
+        elif live and self.current:
+            status = "in progress"
+        else:
+            status = "available" if self.current else "rolled over"
+        if status != self.status:
+            self.status = status
+            self.tell(RenewalChanged)
 
     def facts(self):
         return (self.plan_year, self.effective, self.status, self.available_on, self.told)
@@ -73,9 +99,22 @@ class Model:
                 cycle.status, cycle.available_on = "available", today
                 cycle.tell(RenewalAvailable)
             if today >= cycle.effective:
-                cycle.status = "rolled over"
-                cycle.tell(RenewalChanged)
+                cycle.current = False
+                if cycle.status in ("upcoming", "available", "in progress"):
+                    cycle.status = "rolled over"
+                    cycle.tell(RenewalChanged)
                 self.begin(name, max(cycle.effective, today))
+
+    def follow(self, name, back, nth, sequence, status):
+        """The plan year that a transaction is told of, which is the model's to say; None when there is no such news."""
+        cycles = self.cycles.get(name, [])
+        if back >= len(cycles) or cycles[-1 - back].status in ("upcoming", "completed"):
+            return None
+        cycle = cycles[-1 - back]
+        if sequence > cycle.transactions.get(nth, (0, ""))[0]:
+            cycle.transactions[nth] = (sequence, status)
+            cycle.stand()
+        return cycle.plan_year
 
     def facts(self):
         return {name: [cycle.facts() for cycle in cycles] for name, cycles in self.cycles.items()}
@@ -84,7 +123,7 @@ class Model:
 async def start_over(covey, today):
     """Empty tables, and the service's date as given: it may go back, which nobody outside a test can do."""
     async with covey.transaction() as session:
-        for table in ("renewal", "book", "outbox", "inbox"):
+        for table in ("transaction_copy", "renewal", "book", "outbox", "inbox"):
             await session.execute(text(f"DELETE FROM {table}"))
         await session.execute(text("UPDATE clock SET offset_days = 0"))
         real = await covey.context.clock.today(session)
@@ -113,10 +152,23 @@ async def facts(covey, names):
     return dict(found)
 
 
+TOLD_BY = {
+    "open": TransactionOpened,
+    "pending review": TransactionSubmitted,
+    "action required": ReviewReturned,
+    "completed": ReviewApproved,
+    "declined": ReviewDeclined,
+    "withdrawn": TransactionWithdrawn,
+}
 STARTS = st.dates(date(2026, 1, 1), date(2028, 12, 31))
 DAYS_AROUND = st.integers(-500, 500) | st.sampled_from([-1, 0, 1, 74, 75, 76])
 ACTS = st.one_of(
     st.tuples(st.just("deliver"), st.integers(0, 2), st.integers(0, 3)),
+    st.tuples(
+        st.just("transaction"),
+        st.integers(0, 2),
+        st.tuples(st.integers(0, 1), st.integers(0, 2), st.integers(1, 9), st.sampled_from(list(TOLD_BY))),
+    ),
     st.tuples(st.just("pass"), st.sampled_from([0, 1, 2, 30, 74, 75, 76, 90, 200, 365, 800]), st.booleans()),
 )
 
@@ -126,9 +178,11 @@ ACTS = st.one_of(
     start=STARTS,
     histories=st.lists(st.lists(DAYS_AROUND, min_size=4, max_size=4), min_size=3, max_size=3),
     leap=st.booleans(),
-    acts=st.lists(ACTS, max_size=25),
+    acts=st.lists(ACTS, max_size=30),
 )
-async def test_any_history_of_groups_dates_and_days_ends_as_the_rules_say(covey, group, start, histories, leap, acts):
+async def test_any_history_of_groups_transactions_and_days_ends_as_the_rules_say(
+    covey, group, transaction, start, histories, leap, acts
+):
     await start_over(covey, start)
     model, names, events = Model(), {}, {}
     for name, offsets in enumerate(histories):
@@ -145,6 +199,11 @@ async def test_any_history_of_groups_dates_and_days_ends_as_the_rules_say(covey,
             today = await today_of(covey)
             await covey.deliver(event, sequence=second + 1, event_id=f"{first}/{second}")
             model.take(first, second + 1, event.renewal_date, today)
+        elif act == "transaction":
+            back, nth, sequence, status = second
+            if plan_year := model.follow(first, back, nth, sequence, status):
+                event = transaction(TOLD_BY[status], f"Group {first}", plan_year, nth=nth)
+                await covey.deliver(event, sequence=sequence)
         else:
             async with covey.transaction() as session:
                 await session.execute(text("UPDATE clock SET offset_days = offset_days + :days"), {"days": first})
@@ -160,9 +219,11 @@ async def test_any_history_of_groups_dates_and_days_ends_as_the_rules_say(covey,
     found = await facts(covey, names)
     assert found == model.facts()
     for renewals in found.values():
-        assert [status in OPEN for _, _, status, _, _ in renewals].count(True) == 1
         assert len({plan_year for plan_year, *_ in renewals}) == len(renewals)
         for *_, told in renewals:
             assert [sequence for sequence, *_ in told] == list(range(1, len(told) + 1))
             assert [kind for _, kind, *_ in told].count(RenewalAvailable) <= 1
+    async with covey.transaction() as session:
+        current = list(await session.scalars(select(Renewal.group_id).where(Renewal.current)))
+    assert sorted(names[group_id] for group_id in current) == sorted(found)
     assert await covey.parked() == []

@@ -3,7 +3,7 @@
 from covey_chassis.service import Service
 
 from covey_renewals import http
-from covey_renewals.consumers import firms, groups
+from covey_renewals.consumers import firms, groups, transactions
 from covey_renewals.settings import RenewalsSettings
 from covey_renewals.workers import sweeping
 
@@ -12,6 +12,6 @@ service = Service(
     summary="Keeps the book of business, and each group's renewal for the coming plan year.",
     settings=RenewalsSettings,
     routers=[http.router],
-    consumers=[groups, firms],
+    consumers=[groups, firms, transactions],
     workers=[sweeping],
 )

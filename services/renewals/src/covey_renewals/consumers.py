@@ -1,4 +1,4 @@
-"""What renewals listens to: the groups, the firms, and which firm serves which group."""
+"""What renewals listens to: the groups, the firms, which firm serves which group, and the transactions."""
 
 from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer
@@ -7,18 +7,32 @@ from covey_chassis.envelope import Envelope
 from covey_chassis.errors import Refusal
 from covey_contracts.identity import AppointmentChanged, FirmChanged, FirmRegistered, FirmState
 from covey_contracts.membership import GroupChanged, GroupRegistered, GroupState
+from covey_contracts.transactions import (
+    ReviewApproved,
+    ReviewClaimed,
+    ReviewDeclined,
+    ReviewReleased,
+    ReviewReturned,
+    TransactionOpened,
+    TransactionState,
+    TransactionSubmitted,
+    TransactionWithdrawn,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_renewals.use_cases.follow_transaction import follow_transaction
 from covey_renewals.use_cases.take_appointment import take_appointment
 from covey_renewals.use_cases.take_firm import take_firm
 from covey_renewals.use_cases.take_group import take_group
 
 groups = Consumer("renewals.groups", since="beginning")
 firms = Consumer("renewals.firms", since="beginning")
+# One at a time: nothing is waited for while a renewal is held, in whatever order transactions come.
+transactions = Consumer("renewals.transactions", since="beginning", records_at_once=1)
 
 
 class Unnumbered(Refusal):
-    """A fact about a group, a firm or an appointment does not say its place in the history of what it tells of."""
+    """A fact about something does not say its place in the history of what it tells of."""
 
 
 @groups.on(GroupRegistered, GroupChanged)
@@ -35,6 +49,20 @@ async def on_firm(session: AsyncSession, event: FirmState, envelope: Envelope) -
 @firms.on(AppointmentChanged)
 async def on_appointment(session: AsyncSession, event: AppointmentChanged, envelope: Envelope) -> None:
     await take_appointment(session, event, sequence=_place(envelope))
+
+
+@transactions.on(
+    TransactionOpened,
+    TransactionSubmitted,
+    TransactionWithdrawn,
+    ReviewClaimed,
+    ReviewReleased,
+    ReviewReturned,
+    ReviewDeclined,
+    ReviewApproved,
+)
+async def on_transaction(session: AsyncSession, event: TransactionState, envelope: Envelope) -> None:
+    await follow_transaction(session, event, sequence=_place(envelope))
 
 
 def _place(envelope: Envelope) -> int:

@@ -62,6 +62,7 @@ class RenewalView(BaseModel):
     group_id: UUID
     plan_year: Annotated[int, Field(description="Names the renewal within its group, for good.")]
     effective_date: Annotated[date, Field(description="When the plan year begins.")]
+    current: Annotated[bool, Field(description="Whether it is the group's current one: its day has not come.")]
     status: RenewalStatus
     available_on: Annotated[date | None, Field(description="The day on which it became available, once it has.")]
 
@@ -72,6 +73,7 @@ class RenewalView(BaseModel):
             group_id=renewal.group_id,
             plan_year=renewal.plan_year,
             effective_date=renewal.effective_date,
+            current=renewal.current,
             status=renewal.status,
             available_on=renewal.available_on,
         )

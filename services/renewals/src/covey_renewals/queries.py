@@ -11,15 +11,12 @@ from uuid import UUID
 
 from covey_chassis.access import Sight
 from covey_contracts.renewals import RenewalStatus
-from sqlalchemy import ColumnElement, Date, DateTime, Select, and_, cast, exists, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Date, DateTime, Select, and_, cast, exists, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from covey_renewals.domain.book import Appointment, Firm, Group, new_since
-from covey_renewals.domain.renewal import OPEN, Renewal
-
-# Written into the statement: only then does PostgreSQL know that its partial indexes hold these renewals.
-IS_OPEN = Renewal.status.in_([literal(status, Renewal.status.type, literal_execute=True) for status in OPEN])
+from covey_renewals.domain.renewal import Renewal
 
 BY_NAME = (func.lower(Group.legal_name), Group.group_id)
 BY_DATE = (Renewal.effective_date, Renewal.id)
@@ -37,7 +34,7 @@ class ServingFirm(NamedTuple):
 
 
 def to_review(sight: Sight, today: date, look_ahead_days: int, firm_number: str | None) -> Select[Renewal]:
-    """The open renewals in sight that are available or further on, or upcoming within the look-ahead (R-40).
+    """The current renewals in sight that are available or further on, or upcoming within the look-ahead (R-40).
 
     Of a firm: those of its groups, without the groups that are new to it. Counts and lists both come from here.
     """
@@ -69,7 +66,7 @@ async def left_out(session: AsyncSession, sight: Sight, today: date, look_ahead_
 def _within_reach(sight: Sight, today: date, look_ahead_days: int) -> Select[Renewal]:
     last_day = today + timedelta(days=look_ahead_days)
     return select(Renewal).where(
-        IS_OPEN,
+        Renewal.current,
         or_(Renewal.status != RenewalStatus.UPCOMING, Renewal.effective_date <= last_day),
         sight.of(Renewal.group_id),
     )
@@ -82,9 +79,9 @@ async def renewal_in_sight(session: AsyncSession, sight: Sight, renewal_id: UUID
 
 
 async def current_renewals(session: AsyncSession, groups: Iterable[Group]) -> dict[UUID, Renewal]:
-    """Each group's open renewal, by the group's ID."""
+    """Each group's current renewal, by the group's ID."""
     ids = [group.group_id for group in groups]
-    found = await session.scalars(select(Renewal).where(Renewal.group_id.in_(ids), IS_OPEN))
+    found = await session.scalars(select(Renewal).where(Renewal.group_id.in_(ids), Renewal.current))
     return {renewal.group_id: renewal for renewal in found}
 
 
@@ -106,7 +103,9 @@ def book(
             )
         )
     if status is not None:
-        query = query.where(exists().where(Renewal.group_id == Group.group_id, IS_OPEN, Renewal.status == status))
+        query = query.where(
+            exists().where(Renewal.group_id == Group.group_id, Renewal.current, Renewal.status == status)
+        )
     return query
 
 

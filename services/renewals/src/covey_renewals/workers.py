@@ -6,18 +6,18 @@ from covey_chassis.ids import new_id
 from covey_chassis.service import Context, Worker
 
 from covey_renewals.use_cases.become_available import become_available
-from covey_renewals.use_cases.roll_over import roll_over
+from covey_renewals.use_cases.pass_day import pass_day
 
 PAGE = 500
 """How many renewals one transaction moves: memory and locks stay small, however many are due."""
 
 
 async def sweep(context: Context) -> bool:
-    """A page of what is to become available; when that is less than a page, a page of what is to roll over.
+    """A page of what is to become available; when that is less than a page, a page of those whose day has come.
 
     Each page is a transaction of its own. True when one was full: there may be more.
     """
-    for step in (become_available, roll_over):
+    for step in (become_available, pass_day):
         with caused_by(Cause(correlation_id=str(new_id()))):
             async with context.workers.transaction() as session:
                 moved = await step(session, await context.clock.today(session), page=PAGE)

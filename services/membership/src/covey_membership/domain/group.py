@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 from covey_chassis.db import Aggregate, Base
-from covey_chassis.errors import NotFound, Refusal
+from covey_chassis.errors import NotFound, NotYet, Refusal
 from covey_chassis.ids import new_id
 from covey_contracts import SealedBody, membership
 from covey_contracts.membership import GroupChanged, GroupContacts, GroupRegistered, GroupState
@@ -23,6 +23,10 @@ Fact = TypeVar("Fact", bound=GroupState)
 
 class GroupNotFound(NotFound):
     """No group has this ID."""
+
+
+class GroupNotKnownYet(NotYet):
+    """The group has not been registered yet."""
 
 
 class GroupNumberTaken(Refusal):

@@ -3,11 +3,13 @@
 Making one of these by hand checks nothing. Whoever takes something in reads it through pydantic, which does.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, ConfigDict, Field
+from covey_chassis.errors import FieldError, Invalid
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from covey_membership.domain import fields
@@ -97,8 +99,13 @@ def _plans(plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
     return tuple(sorted(plans))
 
 
+class PlansNotAcceptable(Invalid):
+    """No group can have such plans."""
+
+
 BillingUnits = Annotated[tuple[BillingUnit, ...], AfterValidator(_billing_units)]
 Plans = Annotated[tuple[Plan, ...], AfterValidator(_plans)]
+_ANY_PLANS = TypeAdapter[tuple[Plan, ...]](Plans)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +134,20 @@ class CarrierData(Value):
 @dataclass(frozen=True, kw_only=True)
 class Profile(OwnData, CarrierData):
     """All that the carrier knows of a group but its number."""
+
+    def offering(self, plan_year: int, plan_ids: Iterable[str]) -> Self:
+        """The same group, offering exactly these plans in that plan year.
+
+        Raises:
+            PlansNotAcceptable: no group can have such plans.
+        """
+        others = [vars(plan) for plan in self.plans if plan.plan_year != plan_year]
+        said = [{"plan_year": plan_year, "plan_id": plan_id} for plan_id in plan_ids]
+        try:
+            return replace(self, plans=_ANY_PLANS.validate_python(others + said))
+        except ValidationError as error:
+            faults = (FieldError("/plans", str(found["msg"])) for found in error.errors())
+            raise PlansNotAcceptable(*faults) from None  # the error quotes them
 
 
 @dataclass(frozen=True, kw_only=True)

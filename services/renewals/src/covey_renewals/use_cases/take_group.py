@@ -1,7 +1,8 @@
 """A group is there, or something about it is different now: the book and its renewal follow.
 
 Locks, everywhere in this service: a group's row in the book first, its renewals after it; whoever makes a renewal or
-moves it to another date holds the group's row. Messages wait for locks, the sweep never does (SKIP LOCKED): no circle.
+moves it to another date holds the group's row. Who follows a transaction holds one renewal and waits for nothing after it.
+Messages wait for locks, the sweep never does (SKIP LOCKED): no circle.
 """
 
 from datetime import date
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_renewals.domain.book import Group
 from covey_renewals.domain.plan_years import first_cycle
-from covey_renewals.domain.renewal import OPEN, Renewal
+from covey_renewals.domain.renewal import Renewal
 
 
 async def take_group(session: AsyncSession, group: GroupState, *, sequence: int, today: date) -> None:
@@ -42,8 +43,8 @@ async def take_group(session: AsyncSession, group: GroupState, *, sequence: int,
 
 
 async def _move_renewal(session: AsyncSession, group: GroupState) -> None:
-    """The open renewal begins on the new date as given. If that is past, the sweep rolls it over and makes the next."""
-    query = select(Renewal).where(Renewal.group_id == group.group_id, Renewal.status.in_(OPEN))
+    """The current renewal begins on the new date as given. If that is past, the sweep lets it pass and makes the next."""
+    query = select(Renewal).where(Renewal.group_id == group.group_id, Renewal.current)
     renewal = (await session.scalars(query.with_for_update())).one()
     if renewal.effective_date != group.renewal_date:
         emit(session, renewal, renewal.move_to(group.renewal_date))
