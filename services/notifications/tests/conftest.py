@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -13,6 +14,8 @@ from uuid import UUID
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from covey_chassis.access import Right
+from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.ids import new_id
 from covey_chassis.parking import retry_one
 from covey_chassis.testing import Harness
@@ -31,6 +34,23 @@ from covey_contracts.identity import (
 )
 from covey_contracts.membership import Address, BrokerOfRecord, Contact, GroupContacts, GroupRegistered, GroupState
 from covey_contracts.renewals import RenewalAvailable, RenewalStatus
+from covey_contracts.transactions import (
+    ClassPlans,
+    Contribution,
+    ContributionBasis,
+    DeclineLetter,
+    RenewalChanges,
+    Representative,
+    ReturnLetter,
+    ReviewApproved,
+    ReviewDeclined,
+    ReviewReturned,
+    TransactionKind,
+    TransactionState,
+    TransactionStatus,
+    TransactionSubmitted,
+    TransactionWithdrawn,
+)
 from covey_notifications.app import service
 from covey_notifications.domain.notification import Kind
 from sqlalchemy import text
@@ -53,6 +73,11 @@ class Mail:
     @property
     def message_id(self) -> str:
         return str(self.message["Message-ID"])
+
+    @property
+    def texts(self) -> list[str]:
+        """What it says as plain text and as HTML."""
+        return [each.get_content().replace("\r\n", "\n") for each in self.message.iter_parts()]
 
 
 @dataclass
@@ -153,6 +178,20 @@ CODE = "7F3K-9QWD-2MXR-V0TA"
 TOKEN = "wq3Zr0-kT9_n4mVYb2xJtoken"
 PRIMARY = "pat@bakery.example"
 SECONDARY = "sam@bakery.example"
+OWNER = "olga@bakery.example"
+REPRESENTATIVE = "rita@carrier.example"
+INSTRUCTIONS = "Please correct the contribution.\n\nThen submit again."
+REASON = "The group has moved away."
+OFFERED = {"Full-time": ("GOLD-1", "SILVER-1", "BRONZE-1"), "Part-time": ("BRONZE-1",)}
+
+ABOUT_TRANSACTIONS: dict[Kind, type[TransactionState]] = {
+    Kind.SUBMISSION_RECEIVED: TransactionSubmitted,
+    Kind.ACTION_REQUIRED: ReviewReturned,
+    Kind.TRANSACTION_ASSIGNED: ReviewReturned,
+    Kind.TRANSACTION_APPROVED: ReviewApproved,
+    Kind.TRANSACTION_DECLINED: ReviewDeclined,
+    Kind.TRANSACTION_WITHDRAWN: TransactionWithdrawn,
+}
 
 
 @dataclass(frozen=True)
@@ -299,6 +338,83 @@ class Story:
             sealed=self.covey.context.keyring.seal(letter),
         )
 
+    async def may_see_renewals(self, group: GroupState, *account_ids: UUID, active: bool = True) -> None:
+        """They hold `renewals.view` in the group, or no longer."""
+        facts = (
+            Fact(
+                kind=FactKind.GRANT,
+                id=account_id,  # the same one again
+                group_id=group.group_id,
+                account_id=account_id,
+                rights=(Right.RENEWALS_VIEW,),
+                active=active,
+            )
+            for account_id in account_ids
+        )
+        await self.covey.know(*facts)
+
+    def transaction(
+        self,
+        kind: type[TransactionState],
+        group: GroupState,
+        owner: UUID,
+        *,
+        by: UUID | None = None,
+        round: int = 1,  # noqa: A002 - the contract's name
+        instructions: str = INSTRUCTIONS,
+        required_items: tuple[str, ...] = ("The signed form",),
+        representative: str = "Rita Representative",
+        reason: str = REASON,
+    ) -> TransactionState:
+        """Renewal changes as transactions tells of them; ``by`` whoever submitted or withdrew them, if not the owner."""
+        seal = self.covey.context.keyring.seal
+        helper = Representative(
+            representative_id=new_id(), name=representative, phone="(555) 010-0199", email=REPRESENTATIVE
+        )
+        letter = ReturnLetter(instructions=instructions, required_items=required_items, representative=helper)
+        own: dict[type[TransactionState], dict[str, object]] = {
+            TransactionSubmitted: {
+                "status": TransactionStatus.PENDING_REVIEW,
+                "submitted_by": by or owner,
+                "submitted_at": datetime.now(UTC),
+            },
+            TransactionWithdrawn: {"status": TransactionStatus.WITHDRAWN, "withdrawn_by": by or owner},
+            ReviewReturned: {
+                "status": TransactionStatus.ACTION_REQUIRED,
+                "reviewer_id": new_id(),
+                "representative_id": helper.representative_id,
+                "sealed": seal(letter),
+            },
+            ReviewDeclined: {
+                "status": TransactionStatus.DECLINED,
+                "reviewer_id": new_id(),
+                "sealed": seal(DeclineLetter(reason=reason)),
+            },
+            ReviewApproved: {"status": TransactionStatus.COMPLETED, "reviewer_id": new_id()},
+        }
+        contribution = Contribution(basis=ContributionBasis.PERCENT, employee=Decimal(50), dependents=Decimal(0))
+        return kind.model_validate(
+            {
+                "transaction_id": new_id(),
+                "kind": TransactionKind.RENEWAL_CHANGES,
+                "group_id": group.group_id,
+                "owner_id": owner,
+                "round": round,
+                "renewal_changes": RenewalChanges(
+                    renewal_id=new_id(),
+                    plan_year=2027,
+                    effective_date=date(2027, 7, 1),
+                    classes=tuple(
+                        ClassPlans(employee_class=name, plan_ids=plans, contribution=contribution)
+                        for name, plans in OFFERED.items()
+                    ),
+                    enrollments=4,
+                    terminations=1,
+                ),
+                **own[kind],
+            }
+        )
+
     async def everything_before(
         self, kind: Kind, *, language: str = "en", group: GroupState | None = None
     ) -> tuple[Event, int]:
@@ -311,6 +427,16 @@ class Story:
             return self.code(group, language=language), 1
         if kind in (Kind.VERIFY_ADDRESS, Kind.ALREADY_REGISTERED):
             return self.requested(kind, language=language), 1
+        if kind in ABOUT_TRANSACTIONS:
+            owner = self.account(
+                first_name="Olga", last_name="Owner", address=OWNER, language=language, user_id="o00003"
+            )
+            other = self.account(language=language)
+            for event in (owner, other):
+                await self.covey.deliver(event)
+            await self.may_see_renewals(group, owner.account_id, other.account_id)
+            by = other.account_id
+            return self.transaction(ABOUT_TRANSACTIONS[kind], group, owner.account_id, by=by), 2
         giver = self.account(first_name="Pat", address=PRIMARY, language=language, user_id="p00001")
         holder = self.account(language=language)
         grant_id = new_id()
@@ -326,6 +452,11 @@ class Story:
             return active.model_copy(update={"rights": ("members.update",), "billing_units": ("001",)}), 3
         assert kind is Kind.ACCESS_REMOVED
         return active.model_copy(update={"status": GrantStatus.REMOVED}), 3
+
+    async def happens(self, kind: Kind, *, language: str = "en", group: GroupState | None = None) -> str:
+        """What such a message is about, with everything before it; the event's ID."""
+        event, sequence = await self.everything_before(kind, language=language, group=group)
+        return await self.covey.deliver(event, sequence=sequence)
 
     async def notifications(self, **query: str) -> list[dict]:
         """What the service says about its notifications, newest first."""

@@ -10,10 +10,10 @@ from covey_chassis.access import Right
 from covey_notifications import texts
 from covey_notifications.domain.notification import Kind
 from covey_notifications.letter import compose
-from covey_notifications.mailbox import UnusableAddress, address, in_header, one_line, parsed
+from covey_notifications.mailbox import UnusableAddress, address, in_header, lines, one_line, parsed
 from covey_notifications.texts import render, spoken
 from covey_notifications.texts.__main__ import NAMES, main, samples
-from covey_notifications.texts.words import DATES, in_fours, in_short, to_the_minute, written_out
+from covey_notifications.texts.words import DATES, in_a_column, in_fours, in_short, to_the_minute, written_out
 
 ABSURD = {
     "three hundred characters": "x" * 300,
@@ -237,8 +237,8 @@ def test_the_languages_say_different_things():
             other = SAMPLES["es-" + name.removeprefix("en-")]
             assert text.subject != other.subject
             assert set(text.plain.splitlines()).isdisjoint(
-                line for line in other.plain.splitlines() if line and "EXMP" not in line and "token" not in line
-            )
+                line for line in other.plain.splitlines() if line and line[0] != " " and "token" not in line
+            )  # what is put in, such as a reviewer's words, stands further in
 
 
 def test_the_renewal_reads_in_spanish():
@@ -247,6 +247,45 @@ def test_the_renewal_reads_in_spanish():
     assert text.subject == "Renovación disponible: Oak Street Bakery, Inc."
     assert "comienza el 1 de julio de 2027" in text.plain
     assert "agente registrado" in text.plain
+
+
+def test_what_has_to_be_done_reads_in_spanish():
+    text = SAMPLES["es-action-required-second-round-usual"]
+
+    assert text.subject == "Acción requerida: Oak Street Bakery, Inc."
+    assert "Ronda:               2\n" in text.plain
+    assert "Planes por clase:    Full-time: 3\n                     Part-time: 1\n" in text.plain
+    assert "Quién le ayuda" in text.html
+
+
+def test_what_a_reviewer_wrote_keeps_its_lines_and_its_direction():
+    text = SAMPLES["en-action-required-first-round-absurd"]
+
+    assert "\n    <b>Now</b> & see www.evil.example\n\n    يرجى تصحيح المساهمة.\n    Nomen" in text.plain
+    assert text.html.count('<div dir="auto"') == 4
+    assert "&lt;b&gt;Now&lt;/b&gt;" in text.html
+    assert "<a " not in text.html
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("one", ["one"]),
+        ("one\r\ntwo\rthree\u2028four", ["one", "two", "three", "four"]),
+        ("\n \none\n\t\n\n\ntwo  words\n\n", ["one", "", "two words"]),
+        ("", [""]),
+    ],
+)
+def test_lines_are_kept_and_paragraphs_are_one_empty_line_apart(written, kept):
+    assert lines(written) == kept
+
+
+def test_a_column_is_narrow_and_leaves_what_has_no_spaces_whole():
+    address = "https://carrier.example/" + "a-b" * 40
+
+    assert in_a_column(["word " * 20, "", address]) == f"{'word ' * 13}\nword {'word ' * 6}".replace(
+        " \n", "\n"
+    ).rstrip() + (f"\n\n{address}")
 
 
 def test_every_right_has_words_in_every_language():

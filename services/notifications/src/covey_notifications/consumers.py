@@ -14,6 +14,14 @@ from covey_contracts.identity import (
 )
 from covey_contracts.membership import GroupChanged, GroupRegistered, GroupState
 from covey_contracts.renewals import RenewalAvailable
+from covey_contracts.transactions import (
+    ReviewApproved,
+    ReviewDeclined,
+    ReviewReturned,
+    TransactionState,
+    TransactionSubmitted,
+    TransactionWithdrawn,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_notifications.domain.notification import Occasion
@@ -21,6 +29,7 @@ from covey_notifications.use_cases.announce_access import announce_access
 from covey_notifications.use_cases.announce_access_code import announce_access_code
 from covey_notifications.use_cases.announce_renewal import announce_renewal
 from covey_notifications.use_cases.announce_requested_mail import announce_requested_mail
+from covey_notifications.use_cases.announce_transaction import announce_transaction
 from covey_notifications.use_cases.keep_account import keep_account
 from covey_notifications.use_cases.keep_group import keep_group
 
@@ -60,6 +69,11 @@ async def on_mail_requested(session: AsyncSession, event: MailRequested, envelop
 async def on_access_changed(session: AsyncSession, event: AccessChanged, envelope: Envelope) -> None:
     assert envelope.sequence is not None
     await announce_access(session, event, _occasion(session, envelope), sequence=envelope.sequence)
+
+
+@reactions.on(TransactionSubmitted, TransactionWithdrawn, ReviewReturned, ReviewDeclined, ReviewApproved)
+async def on_transaction(session: AsyncSession, event: TransactionState, envelope: Envelope) -> None:
+    await announce_transaction(session, event, _occasion(session, envelope))
 
 
 def _occasion(session: AsyncSession, envelope: Envelope) -> Occasion:

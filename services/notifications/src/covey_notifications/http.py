@@ -31,6 +31,7 @@ class NotificationView(BaseModel):
     group_id: Annotated[UUID | None, Field(description="The group that it is about, if it is about one.")]
     group_number: str | None
     legal_name: str | None
+    transaction_id: Annotated[UUID | None, Field(description="The transaction that it is about, if it is about one.")]
     effective_date: Annotated[date | None, Field(description="Of the renewal, in a message about one.")]
     plan_year: int | None
     expires_at: Annotated[
@@ -45,7 +46,8 @@ class NotificationView(BaseModel):
     reason: Annotated[
         str | None,
         Field(
-            description="Why the last try failed, such as `smtp-550-5.1.1`, `connection-refused`, `no-contact`, `expired`."
+            description="Why the last try failed, such as `smtp-550-5.1.1`, `connection-refused`, `no-contact`,"
+            " `no-account`, `expired`."
         ),
     ]
     created_at: datetime

@@ -27,6 +27,12 @@ def one_line(text: str) -> str:
     return " ".join(visible.split())
 
 
+def lines(text: str) -> list[str]:
+    """The text's lines, each as one line; between two paragraphs is one empty line, and none around the whole."""
+    paragraphs = re.split(r"\n{2,}", "\n".join(one_line(each) for each in text.splitlines()).strip("\n"))
+    return "\n\n".join(paragraphs).split("\n")
+
+
 def in_header(text: str, longest: int = NAME_MAX) -> str:
     """The text as part of a header.
 

@@ -5,7 +5,7 @@ What is sealed is opened here, in memory, for as long as it takes to write the m
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.headerregistry import Address
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -15,17 +15,21 @@ from covey_contracts import SealedBody
 from covey_contracts.identity import CodeLetter, Person
 from covey_contracts.identity import Letter as RequestedLetter
 from covey_contracts.membership import GroupContacts
+from covey_contracts.transactions import DeclineLetter, ReturnLetter
 
 from covey_notifications.domain.account import AccountCopy
 from covey_notifications.domain.group import GroupCopy
 from covey_notifications.domain.notification import Kind, Notification, Recipient
 from covey_notifications.letter import Letter, compose
-from covey_notifications.mailbox import UnusableAddress, address
+from covey_notifications.mailbox import UnusableAddress, address, lines
 from covey_notifications.smtp import NotSent
 from covey_notifications.texts import DEFAULT_LANGUAGE, Value, render, spoken
 
 Body = TypeVar("Body", bound=SealedBody)
 Words = Mapping[str, Value]
+
+ACCOUNT_PATIENCE = timedelta(hours=1)
+"""How long an account's own event may be behind one that names the account. A program's never comes."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ def write(
     Raises:
         NotSent: nobody has the role, the address is unusable, or what is sealed cannot be opened.
     """
+    if notification.account_id is not None and copies.account is None:
+        raise NotSent("no-account", lasting=at - notification.created_at >= ACCOUNT_PATIENCE)
     reader, words = KINDS[notification.kind](notification, copies, keyring)
     try:
         to = address(reader.name, reader.email)
@@ -74,6 +80,11 @@ def write(
         role=notification.role,
         rights=notification.rights,
         billing_units=notification.billing_units,
+        transaction_id=None if notification.transaction_id is None else str(notification.transaction_id),
+        round=notification.round,
+        plans_by_class=notification.plans_by_class,
+        enrollments=notification.enrollments,
+        terminations=notification.terminations,
         expires_at=None if expires_at is None else expires_at.astimezone(zone),
         **words,
     )
@@ -109,8 +120,32 @@ def _to_giver(notification: Notification, copies: Copies, keyring: Keyring) -> t
     return _reader(giver), {"holder": _reader(holder).name, "holder_user_id": holder.user_id}
 
 
-def _to_holder(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
+def _to_account(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
     return _reader(_person(copies.account, keyring)), {}
+
+
+def _with_instructions(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
+    letter = _opened(keyring, notification.sealed_letter, ReturnLetter, "letter-unreadable")
+    helper = letter.representative
+    is_helper = notification.recipient is Recipient.REPRESENTATIVE
+    reader = Reader(helper.name, helper.email) if is_helper else _reader(_person(copies.account, keyring))
+    return reader, {
+        "instructions": lines(letter.instructions),
+        "required_items": letter.required_items,
+        "representative_name": helper.name,
+        "representative_phone": helper.phone,
+        "representative_email": helper.email,
+    }
+
+
+def _with_reason(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
+    letter = _opened(keyring, notification.sealed_letter, DeclineLetter, "letter-unreadable")
+    return _reader(_person(copies.account, keyring)), {"reason": lines(letter.reason)}
+
+
+def _to_owner_or_signer(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:
+    to = _to_account if notification.recipient is Recipient.OWNER else _to_role_in_group
+    return to(notification, copies, keyring)
 
 
 KINDS: dict[Kind, Callable[[Notification, Copies, Keyring], tuple[Reader, Words]]] = {
@@ -119,8 +154,14 @@ KINDS: dict[Kind, Callable[[Notification, Copies, Keyring], tuple[Reader, Words]
     Kind.VERIFY_ADDRESS: _with_token,
     Kind.ALREADY_REGISTERED: _with_token,
     Kind.USER_ADDED: _to_giver,
-    Kind.RIGHTS_CHANGED: _to_holder,
-    Kind.ACCESS_REMOVED: _to_holder,
+    Kind.RIGHTS_CHANGED: _to_account,
+    Kind.ACCESS_REMOVED: _to_account,
+    Kind.SUBMISSION_RECEIVED: _to_account,
+    Kind.ACTION_REQUIRED: _with_instructions,
+    Kind.TRANSACTION_ASSIGNED: _with_instructions,
+    Kind.TRANSACTION_APPROVED: _to_owner_or_signer,
+    Kind.TRANSACTION_DECLINED: _with_reason,
+    Kind.TRANSACTION_WITHDRAWN: _to_account,
 }
 
 

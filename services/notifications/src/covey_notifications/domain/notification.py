@@ -49,6 +49,12 @@ class Kind(StrEnum):
     USER_ADDED = "user-added"
     RIGHTS_CHANGED = "rights-changed"
     ACCESS_REMOVED = "access-removed"
+    SUBMISSION_RECEIVED = "submission-received"
+    ACTION_REQUIRED = "action-required"
+    TRANSACTION_ASSIGNED = "transaction-assigned"
+    TRANSACTION_APPROVED = "transaction-approved"
+    TRANSACTION_DECLINED = "transaction-declined"
+    TRANSACTION_WITHDRAWN = "transaction-withdrawn"
 
 
 class Recipient(StrEnum):
@@ -62,7 +68,16 @@ class Recipient(StrEnum):
     """The account that has, or had, the access."""
     ADDRESSEE = "addressee"
     """Whom the event's own letter names."""
+    OWNER = "owner"
+    """The account that opened the transaction."""
+    SUBMITTER = "submitter"
+    """The account that submitted the transaction."""
+    REPRESENTATIVE = "representative"
+    """The carrier's contact whom the event's own letter names."""
 
+
+WHO_SEE_RENEWALS = (Recipient.OWNER, Recipient.SUBMITTER)
+"""They are told for as long as they may see the group's renewals: who was removed reads no more of them by mail either."""
 
 LIFECYCLE = Lifecycle[Status](
     deliver={Status.WAITING: Status.DELIVERED},
@@ -91,7 +106,8 @@ class Notification(Aggregate, Base, kw_only=True):
 
     Nobody's name or address is in it. ``account_id`` is the account that it goes to, if it goes to one, ``holder_id``
     the account whose access it tells of; ``sealed_letter`` is the event's own letter, which goes as soon as it has been
-    delivered, or is of no use any more.
+    delivered, or is of no use any more. ``plans_by_class`` says how many plans each class of employees is offered, as
+    in ``Full-time: 3``.
 
     ``reason`` is a code, such as ``smtp-550-5.1.1``, never a mail server's own words: they may quote an address.
     ``attempts`` counts since it last began to wait. ``since`` is when it came to its present status.
@@ -116,6 +132,11 @@ class Notification(Aggregate, Base, kw_only=True):
     role: Mapped[GrantRole | None] = mapped_column(by_value(GrantRole), default=None)
     rights: Mapped[list[str] | None] = mapped_column(ARRAY(Text), default=None)
     billing_units: Mapped[list[str] | None] = mapped_column(ARRAY(Text), default=None)
+    transaction_id: Mapped[UUID | None] = mapped_column(default=None)
+    round: Mapped[int | None] = mapped_column(default=None)
+    plans_by_class: Mapped[list[str] | None] = mapped_column(ARRAY(Text), default=None)
+    enrollments: Mapped[int | None] = mapped_column(default=None)
+    terminations: Mapped[int | None] = mapped_column(default=None)
     message_id: Mapped[str] = mapped_column(init=False)
     status: Mapped[Status] = mapped_column(by_value(Status), default=Status.WAITING)
     attempts: Mapped[int] = mapped_column(init=False, default=0)
@@ -188,9 +209,9 @@ def message_id(kind: Kind, about_event_id: str, recipient: Recipient) -> str:
     """The email's Message-ID: the same for this event and recipient, whoever sends it and however often.
 
     No setting goes into it, because one that is changed between two tries would make two messages of one. It is short
-    enough to stand on one line of the header: not every mail program reads a folded one.
+    enough to stand on one line of the header, the kind cut where need be: not every mail program reads a folded one.
     """
-    return f"<{kind}.{uuid5(_MESSAGES, f'{about_event_id} {recipient}').hex}@mail.covey>"
+    return f"<{kind:.20}.{uuid5(_MESSAGES, f'{about_event_id} {recipient}').hex}@mail.covey>"
 
 
 def pause(attempts: int) -> timedelta:

@@ -11,7 +11,7 @@ from functools import partial
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from covey_notifications.mailbox import in_header, one_line
-from covey_notifications.texts.words import DATES, in_fours, in_short, to_the_minute, written_out
+from covey_notifications.texts.words import DATES, in_a_column, in_fours, in_short, to_the_minute, written_out
 
 DEFAULT_LANGUAGE = "en"
 
@@ -40,6 +40,7 @@ def _templates(language: str) -> Environment:
     templates.filters["to_the_minute"] = partial(to_the_minute, language=language)
     templates.filters["in_short"] = partial(in_short, language=language)
     templates.filters["in_fours"] = in_fours
+    templates.filters["in_a_column"] = in_a_column
     templates.globals["language"] = language
     return templates
 

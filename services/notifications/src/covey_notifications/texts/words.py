@@ -1,5 +1,6 @@
 """The words of each language that are put into texts: dates, times, and what a right lets somebody do."""
 
+import textwrap
 from collections.abc import Iterable
 from datetime import date, datetime
 
@@ -117,3 +118,8 @@ def in_fours(code: str) -> str:
     """The code as a person reads and types it: ``7F3K-9QWD-2MXR-V0TA``."""
     letters = "".join(each for each in code if each.isalnum())
     return "-".join(letters[start : start + 4] for start in range(0, len(letters), 4))
+
+
+def in_a_column(lines: Iterable[str]) -> str:
+    """The lines as plain text that is not too wide to read. Words, and what looks like an address, stay whole."""
+    return "\n".join(textwrap.fill(line, 68, break_long_words=False, break_on_hyphens=False) for line in lines)

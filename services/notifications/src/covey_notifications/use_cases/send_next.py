@@ -5,6 +5,7 @@ from datetime import datetime
 from email.headerregistry import Address
 
 import structlog
+from covey_chassis.access import AccessUnverified, AccountLocked, Right, check_account
 from covey_chassis.clock import Clock
 from covey_chassis.envelope import Cause, caused_by
 from covey_chassis.failpoints import failpoint
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_notifications.domain.account import AccountCopy
 from covey_notifications.domain.group import GroupCopy
-from covey_notifications.domain.notification import EXPIRED, Notification
+from covey_notifications.domain.notification import EXPIRED, WHO_SEE_RENEWALS, Notification
 from covey_notifications.metrics import FAILED, PUT_OFF, SENT
 from covey_notifications.queries import claim_due
 from covey_notifications.smtp import MailServer, NotSent
@@ -45,6 +46,7 @@ async def send_next(
         try:
             if notification.is_expired(at=clock.now()):
                 raise NotSent(EXPIRED, lasting=True)
+            await _check_access(session, notification)
             letter = write(notification, copies, keyring, sender=sender, zone=clock.zone, at=clock.now())
             await server.send(letter)
         except NotSent as refusal:
@@ -66,11 +68,31 @@ async def send_next(
     return True
 
 
+async def _check_access(session: AsyncSession, notification: Notification) -> None:
+    """Let the message go if whom it is for may know what it says at this moment.
+
+    Raises:
+        NotSent: they may not any more, or it cannot be verified now.
+    """
+    if notification.recipient not in WHO_SEE_RENEWALS:
+        return
+    assert notification.account_id is not None
+    assert notification.group_id is not None
+    try:
+        reader = await check_account(session, notification.account_id, notification.group_id)
+    except AccessUnverified:
+        raise NotSent("access-unverified") from None
+    except AccountLocked:
+        raise NotSent("account-locked", lasting=True) from None
+    if not reader.holds(Right.RENEWALS_VIEW, whole_group=False):
+        raise NotSent("no-access", lasting=True)
+
+
 async def _copies(session: AsyncSession, notification: Notification) -> Copies:
     group_id, account_id, holder_id = notification.group_id, notification.account_id, notification.holder_id
     return Copies(
         group=await session.get_one(GroupCopy, group_id) if group_id else None,
-        account=await session.get_one(AccountCopy, account_id) if account_id else None,
+        account=await session.get(AccountCopy, account_id) if account_id else None,
         holder=await session.get_one(AccountCopy, holder_id) if holder_id else None,
     )
 
