@@ -44,6 +44,7 @@ async def test_every_renewal_becomes_available_on_its_day_and_everyone_is_told_o
         right, said = await season(running, tmp_path)
 
     assert right, said
+    assert "approval to the group's new plans" in said
     assert 'removal to "removed"' in said
 
 
@@ -53,6 +54,7 @@ async def test_the_same_while_services_and_relays_are_killed(tmp_path: Path) -> 
 
     assert right, said
     assert "killed" in said
+    assert "approval to the group's new plans" in said
     assert 'removal to "removed"' in said
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 from covey_local import processes, topology
+from covey_local.attach import Operator
 from covey_local.cli import SAMPLE_GROUPS, app
 from covey_local.home import Home
 from covey_local.sign_on import SignOn, as_staff
+from joserfc.jwk import OKPKey
 
 from .conftest import CACHE, eventually, runs
 
@@ -133,6 +135,27 @@ def test_staff_come_and_go_and_are_gone_everywhere_at_once(platform, covey, monk
     assert after.json()["items"] == []
     assert user_id not in covey("staff", "list").out
     assert covey("staff", "remove", user_id).err == f"Nobody of the staff is {user_id}.\n"
+
+
+def test_a_program_is_made_with_its_right_and_its_key_and_loses_the_right(platform, covey, tmp_path):
+    key = OKPKey.generate_key("Ed25519")
+    (tmp_path / "reviewer.jwk").write_text(json.dumps(key.as_dict(private=True)))
+    (tmp_path / "reviewer.public.jwk").write_text(json.dumps(key.as_dict(private=False)))
+    program = ("program", "create", "Reviewing", "--right", "review.decide", "--key")
+    private = covey(*program, str(tmp_path / "reviewer.jwk"))
+    made = covey(*program, str(tmp_path / "reviewer.public.jwk"))
+    account_id, key_id = re.findall(r"^(?:account|key) +(\S+)$", made.out, re.MULTILINE)
+    keys = f"{platform.run['services']['identity']}/v1/programs/{account_id}/keys"
+    (registered,) = httpx.get(keys, auth=as_staff(platform.run)).json()["items"]
+    (member,) = [each for each in Operator.of(platform.run, "identity").staff() if each.account_id == account_id]
+    listed = covey("staff", "list")
+    removed = covey("staff", "remove", account_id)
+
+    assert (private.code, private.err.endswith("give the public half alone.\n")) == (1, True)
+    assert (registered["key_id"], registered["jwk"]) == (key_id, key.as_dict(private=False))
+    assert (member.name, member.email, member.rights) == ("Reviewing", None, ["review.decide"])
+    assert (listed.code, listed.out.count("\n") > 2) == (0, True)
+    assert removed.out == "Reviewing has no staff right any more, in any service.\n"
 
 
 def test_a_staff_right_that_does_not_exist_is_refused_in_one_sentence(platform, covey):

@@ -31,6 +31,7 @@ async def test_missing_topics_are_made_as_the_contracts_say(stack):
         str(timedelta(days=30) // timedelta(milliseconds=1)),
     )
     assert kept.settings["cleanup.policy"] == "delete"
+    assert kept.settings["compression.type"] == "uncompressed"
 
 
 async def test_another_retention_is_set(stack):

@@ -75,8 +75,14 @@ class StaffMember(BaseModel):
     user_id: str
     first_name: str
     last_name: str
-    email: str = ""
+    program_name: str | None = None
+    email: str | None = None
     rights: list[str]
+
+    @property
+    def name(self) -> str:
+        """A person's, or a program's."""
+        return self.program_name or f"{self.first_name} {self.last_name}"
 
 
 class NewStaffMember(BaseModel):
@@ -169,6 +175,11 @@ class Operator:
         """Identity only: an account with these staff rights; whoever has one by that address has these rights then."""
         body = {"first_name": first_name, "last_name": last_name, "email": email, "rights": list(rights)}
         return self._ask(NewStaffMember, "POST", "/internal/staff", body=body)
+
+    def set_staff_rights(self, account_id: str, rights: Sequence[str]) -> StaffMember:
+        """Identity only: let whoever has this account, a person or a program, have these staff rights and no others."""
+        path = f"/internal/staff/{quote(account_id, safe='')}"
+        return self._ask(StaffMember, "PUT", path, body={"rights": list(rights)})
 
     def staff(self) -> Iterator[StaffMember]:
         """Identity only: everybody who has a staff right."""

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -63,6 +64,7 @@ databases = typer.Typer(help="Databases and their roles.", no_args_is_help=True)
 staff = typer.Typer(
     help="The carrier's staff, here or at COVEY_IDENTITY_URL with COVEY_OPERATOR_TOKEN.", no_args_is_help=True
 )
+programs = typer.Typer(help="Programs that sign on, and sign commands.", no_args_is_help=True)
 for group, name in (
     (topics, "topics"),
     (events, "events"),
@@ -71,6 +73,7 @@ for group, name in (
     (mail, "mail"),
     (databases, "databases"),
     (staff, "staff"),
+    (programs, "program"),
 ):
     app.add_typer(group, name=name)
 
@@ -236,7 +239,9 @@ def demo(
         int | None, typer.Option(help="Kill services and relays at moments that this seed decides.")
     ] = None,
 ) -> None:
-    """A season of renewals on a stack of its own, checked from outside. Fails when anything is missing, late or doubled."""
+    """The main job and a season of renewals, on a stack of its own, checked from outside. Fails when anything is missing,
+    late or doubled.
+    """
     from covey_local.demo.run import demo as run_demo
 
     season = run_demo(
@@ -437,8 +442,8 @@ def staff_list(folder: Folder = HERE) -> None:
     """Everybody who has a staff right."""
     table = Table("account", "user ID", "name", "email", "rights", box=None, pad_edge=False)
     for member in identitys_operator(folder).staff():
-        name = f"{member.first_name} {member.last_name}"
-        table.add_row(member.account_id, member.user_id, escape(name), escape(member.email), ", ".join(member.rights))
+        name, email = escape(member.name), escape(member.email or "-")
+        table.add_row(member.account_id, member.user_id, name, email, ", ".join(member.rights))
     out.print(table if table.row_count else "Nobody.")
 
 
@@ -449,13 +454,56 @@ def staff_remove(
 ) -> None:
     """Take all staff rights from somebody. The account stays."""
     identity = identitys_operator(folder)
-    found = [each for each in identity.staff() if who.lower() in (each.email.lower(), each.user_id, each.account_id)]
+    found = [
+        each for each in identity.staff() if who.lower() in ((each.email or "").lower(), each.user_id, each.account_id)
+    ]
     if not found:
         raise Refused(f"Nobody of the staff is {who}.")
     for member in found:
         identity.remove_staff(member.account_id)
         identity.wait_until_everywhere()
-        out.print(f"{member.first_name} {member.last_name} has no staff right any more, in any service.", markup=False)
+        out.print(f"{member.name} has no staff right any more, in any service.", markup=False)
+
+
+# --- programs ---
+
+
+@programs.command("create")
+def program_create(
+    name: Annotated[str, typer.Argument(help="What it is called.")],
+    right: Annotated[
+        list[str] | None, typer.Option(help="A staff right, such as review.decide; again for more. None, if none.")
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A file with its public key as a JWK: it signs commands with it."
+        ),
+    ] = None,
+    folder: Folder = HERE,
+) -> None:
+    """Let a program sign on, and decide by signed commands if it is given a right to. `covey staff remove` ends that."""
+    from covey_local.accounts import make_program
+
+    made = make_program(read_run_file(folder), name, rights=right or (), jwk=_read_jwk(key) if key else None)
+    out.print(f"account   {made.account_id}", markup=False)
+    out.print(f"client ID {made.client_id}", markup=False)
+    out.print(f"secret    {made.client_secret}", markup=False)
+    out.print("It is not shown again.")
+    if made.key_id:
+        out.print(f"key       {made.key_id}", markup=False)
+
+
+def _read_jwk(file: Path) -> dict[str, object]:
+    try:
+        found = json.loads(file.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Refused(f"{file} is no JWK: it must hold one JSON object.")
+    if "d" in found:
+        raise Refused(f"{file} holds a private key, which nobody else may see: give the public half alone.")
+    return found
 
 
 # --- what deployments call ---

@@ -32,7 +32,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "password_encryption": "scram-sha-256",
-    "max_connections": "200",
+    "max_connections": "300",
     "shared_buffers": "128MB",
     "jit": "off",
     "log_line_prefix": "%m [%p] %q%u@%d ",

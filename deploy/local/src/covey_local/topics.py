@@ -91,10 +91,15 @@ async def administered(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClien
 
 
 def settings(topic: Topic, replicas: int) -> dict[str, str]:
-    """A topic's settings on the broker."""
+    """A topic's settings on the broker.
+
+    Uncompressed, whatever a program sends: otherwise one whose client compresses by a codec that a reader has not got
+    would stop that reader for good.
+    """
     kept = -1 if topic.kept_days is None else int(timedelta(days=topic.kept_days).total_seconds() * 1000)
     return {
         "cleanup.policy": "delete",
+        "compression.type": "uncompressed",
         "retention.ms": str(kept),
         "retention.bytes": "-1",
         "min.insync.replicas": str(max(1, replicas - 1)),

@@ -31,6 +31,7 @@ MAIL = 20080
 SERVICES = (
     Service(name="identity", port=20100, owns_access=True),
     Service(name="membership", port=20101),
+    Service(name="transactions", port=20104),
     Service(name="renewals", port=20102),
     Service(name="notifications", port=20103, sends_mail=True),
 )

@@ -1,1 +1,1 @@
-"""A season of renewals on a stack of its own, watched from outside: ``covey demo``."""
+"""A season of renewals and the main job on a stack of its own, watched from outside: ``covey demo``."""

@@ -35,6 +35,7 @@ class Person:
     email: str
     user_id: str
     account_id: str
+    account: UserAccount = field(repr=False)
     sign_on: SignOn
 
 
@@ -106,6 +107,7 @@ async def register(inbox: Inbox, first_name: str, email: str) -> Person:
         user_id = found_in(await inbox.letter(email, HAVE_ACCOUNT), r"Your user ID: (\w+)")
     else:
         user_id = must(verified, 201, "verifying an address").json()["user_id"]
-    signed_on = api.signed_on(UserAccount(user_id=user_id, password=password))
-    account = must(await api.send("GET", "identity", "/v1/account", by=signed_on), 200, "reading one's account").json()
-    return Person(first_name, email, user_id, account["account_id"], signed_on)
+    account = UserAccount(user_id=user_id, password=password)
+    signed_on = api.signed_on(account)
+    known = must(await api.send("GET", "identity", "/v1/account", by=signed_on), 200, "reading one's account").json()
+    return Person(first_name, email, user_id, known["account_id"], account, signed_on)

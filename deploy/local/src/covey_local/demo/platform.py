@@ -1,11 +1,11 @@
-"""What the demo sees of the platform: its HTTP interfaces, the mail catcher's inbox, and what a stranger reads."""
+"""What the demo sees of the platform: its HTTP interfaces, the mail catcher's inbox, and what others' programs say."""
 
 import asyncio
 import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -15,10 +15,12 @@ from uuid import uuid4
 
 import httpx
 
+from covey_local.attach import Listeners
 from covey_local.home import UserAccount
 from covey_local.sign_on import SignOn
 
 SUBSCRIBER = Path("examples/downstream_subscriber.py")
+REVIEWER = Path("examples/reviewing_program.py")
 Json = dict[str, Any]
 Found = TypeVar("Found")
 
@@ -79,6 +81,10 @@ class Api:
         """Somebody who can ask: ``send(..., by=...)``."""
         return SignOn(self._platform.services["identity"], account)
 
+    def elsewhere(self) -> "Api":
+        """The same from another place: it knows nothing of what was asked here."""
+        return Api(self._platform)
+
     async def close(self) -> None:
         await self._http.aclose()
 
@@ -134,6 +140,16 @@ class Api:
             return False
         return all(answer.is_success for answer in answers)
 
+    async def access_is_everywhere(self) -> None:
+        """Wait until every service goes by what identity knows now of who may do what."""
+        rev = Listeners.model_validate(await self.get("identity", "/internal/access/listeners")).rev
+
+        async def look() -> bool | None:
+            known = Listeners.model_validate(await self.get("identity", "/internal/access/listeners"))
+            return all(each.has_reached(rev) for each in known.listeners) or None
+
+        await wait_for(look, "a service did not hear of new rights", max(self.patience_s, 10))
+
     async def dead_letters(self) -> list[Json]:
         found: list[Json] = []
         for service in self._platform.services:
@@ -149,20 +165,20 @@ class Api:
 
 
 @dataclass
-class Stranger:
-    """A subscriber that imports nothing of Covey, in a process of its own; what it has written so far."""
+class Program:
+    """A program of ``examples/``, which imports nothing of Covey, in a process of its own; what it has written so far."""
 
     process: "subprocess.Popen[bytes]"
     output: Path
-    events: list[Json] = field(default_factory=list)
+    lines: list[Json] = field(default_factory=list)
     summary: Json | None = None
     _read: int = 0
 
     def look(self) -> list[Json]:
-        """All events that it has read so far."""
-        with self.output.open("rb") as lines:
-            lines.seek(self._read)
-            for line in lines:
+        """All that it has written, but for its summary."""
+        with self.output.open("rb") as written:
+            written.seek(self._read)
+            for line in written:
                 if not line.endswith(b"\n"):
                     break
                 self._read += len(line)
@@ -170,11 +186,11 @@ class Stranger:
                 if "summary" in found:
                     self.summary = found
                 else:
-                    self.events.append(found)
-        return self.events
+                    self.lines.append(found)
+        return self.lines
 
     async def end(self) -> int:
-        """Ask for its verdict; its exit code."""
+        """Ask for its end, and its summary; its exit code."""
         self.process.terminate()
         code = await asyncio.to_thread(self.process.wait, 30)
         self.look()
@@ -182,16 +198,14 @@ class Stranger:
 
 
 @asynccontextmanager
-async def stranger(kafka: str, topics: list[str], folder: Path) -> AsyncIterator[Stranger]:
-    """The subscriber of ``examples/``, for the block."""
+async def program(script: Path, arguments: Sequence[str], folder: Path) -> AsyncIterator[Program]:
+    """Let it run for the block. What it writes is kept in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    output = folder / "stranger.jsonl"
-    with output.open("wb") as lines, (folder / "stranger.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-I", str(SUBSCRIBER), "--kafka", kafka, *topics], stdout=lines, stderr=log
-        )
+    output = folder / f"{script.stem}.jsonl"
+    with output.open("wb") as lines, (folder / f"{script.stem}.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-I", str(script), *arguments], stdout=lines, stderr=log)
     try:
-        yield Stranger(process, output)
+        yield Program(process, output)
     finally:
         if process.poll() is None:
             process.kill()

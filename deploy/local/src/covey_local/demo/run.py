@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from covey_local.demo.platform import SUBSCRIBER, Platform
+from covey_local.demo.platform import REVIEWER, SUBSCRIBER, Platform
 from covey_local.demo.season import run_season
 from covey_local.processes import StartFailed
 from covey_local.progress import Progress
@@ -17,13 +17,14 @@ PATIENCE_WITH_KILLS_S = 60.0
 async def demo(
     folder: Path, *, groups: int, days: int, seed: int, kill: int | None, console: Console, progress: Progress
 ) -> bool:
-    """Run a season on a fresh stack below the folder; True when all of it went right.
+    """Run a season and the main job on a fresh stack below the folder; True when all of it went right.
 
     Raises:
         StartFailed: the stack did not come up, or this is not the project's folder.
     """
-    if not SUBSCRIBER.exists():
-        raise StartFailed(f"The demo runs {SUBSCRIBER}: start it in the project's folder.")
+    for script in (SUBSCRIBER, REVIEWER):
+        if not script.exists():
+            raise StartFailed(f"The demo runs {script}: start it in the project's folder.")
     stack = Stack(
         folder / "demo",
         fresh=True,

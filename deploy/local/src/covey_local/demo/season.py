@@ -20,10 +20,13 @@ from covey_contracts import EVENTS
 from rich.console import Console
 from rich.table import Table
 
-from covey_local.demo.access import AccessStory, access_story
 from covey_local.demo.book import Row, as_csv, make_bad_rows, make_book
 from covey_local.demo.forecast import Forecast, GroupForecast
-from covey_local.demo.platform import Api, Json, NotInTime, Platform, Stranger, ms_since, stranger
+from covey_local.demo.people import Inbox
+from covey_local.demo.platform import SUBSCRIBER, Api, Json, NotInTime, Platform, Program, ms_since, program
+from covey_local.demo.stories import Stories
+from covey_local.demo.story import Story
+from covey_local.demo.watch import WatchedGroup
 
 AVAILABLE = "covey.renewal.available.v1"
 REGISTERED = "covey.group.registered.v1"
@@ -47,7 +50,7 @@ class Season:
 
     platform: Platform
     api: Api
-    stranger: Stranger
+    stranger: Program
     forecast: Forecast
     console: Console
     today: date
@@ -57,7 +60,7 @@ class Season:
     mails: list[Json] = field(default_factory=list)
     changed: dict[str, Row] = field(default_factory=dict)
     """What is otherwise now than in the book that came in, by group number."""
-    access: AccessStory | None = None
+    stories: Stories | None = None
     wrong: list[str] = field(default_factory=list)
 
     # --- reading what happened ---
@@ -159,18 +162,19 @@ async def run_season(
     platform: Platform, *, folder: Path, groups: int, days: int, seed: int, kill: int | None, console: Console
 ) -> bool:
     """Run the demo on a stack; True when everything happened, in time, once."""
-    topics = [event.topic.name for event in EVENTS if event.topic.sequenced]
     api = Api(platform)
+    subscription = ["--kafka", platform.kafka, *(event.topic.name for event in EVENTS)]
     try:
-        async with stranger(platform.kafka, topics, folder) as reader:
+        async with program(SUBSCRIBER, subscription, folder) as reader:
             today, ahead = await api.today()
             rows = make_book(groups, days=days, today=today, seed=seed)
             season = Season(platform, api, reader, Forecast(rows, today), console, today)
             killer = asyncio.create_task(_kill(season, random.Random(kill))) if kill is not None else None  # noqa: S311
             try:
                 await _first_day(season, rows)
-                await _access(season)
+                await _stories_begin(season, folder, last_day=today + timedelta(days=days))
                 await _days(season, days, seed, ahead)
+                await _stories_go_on(season)
             finally:
                 if killer:
                     killer.cancel()
@@ -220,24 +224,32 @@ async def _first_day(season: Season, rows: list[Row]) -> None:
     _print(season, day)
 
 
-async def _access(season: Season) -> None:
-    """With a group that has a broker; one whose renewal is available, if there is one."""
-    served = [group for group in season.forecast.groups.values() if group.row["firm_number"]]
-    served.sort(key=lambda group: group.available_on is None)
+async def _stories_begin(season: Season, folder: Path, *, last_day: date) -> None:
+    """Of the group with a broker whose renewal is the last to become available."""
+    served = [each for each in season.forecast.groups.values() if each.row["firm_number"] and each.due <= last_day]
     if not served:
+        season.wrong.append("no group with a broker becomes available in these days: the main job can't be told")
         return
-    row = served[0].row
-    number = row["group_number"]
-    story = season.access = await access_story(
-        season.api,
-        season.stranger,
-        group_id=season.groups[number],
-        row=row,
+    row = max(served, key=lambda each: each.due).row
+    story = Story(
+        api=season.api,
+        stranger=season.stranger,
+        inbox=Inbox(season.api),
         console=season.console,
         today=season.today,
+        row=row,
+        group=WatchedGroup(season.groups[row["group_number"]], row["group_number"], row["firm_number"]),
     )
-    season.changed[number] = story.changed
-    season.wrong += story.wrong
+    season.stories = Stories(story=story, kafka=season.platform.kafka, folder=folder)
+    await season.stories.begin()
+
+
+async def _stories_go_on(season: Season) -> None:
+    """Once all days have passed."""
+    if season.stories:
+        await season.stories.go_on(season.today)
+        number = season.stories.story.group.number
+        season.changed[number] = season.changed.get(number, {}) | season.stories.story.changed
 
 
 async def _days(season: Season, days: int, seed: int, ahead: int) -> None:
@@ -257,7 +269,8 @@ async def _days(season: Season, days: int, seed: int, ahead: int) -> None:
 
 async def _carrier_moves_a_date(season: Season, number: int, days: int, dice: random.Random) -> str:
     """Now and then a renewal date moves: later before it was available, to today, or away and back after it was."""
-    groups = list(season.forecast.groups.items())
+    told_of = season.stories.story.group.number if season.stories else ""
+    groups = [(name, group) for name, group in season.forecast.groups.items() if name != told_of]
     upcoming = [(name, group) for name, group in groups if group.available_on is None and group.due > season.today]
     if number == days // 4 and upcoming:
         name, group = dice.choice(upcoming)
@@ -320,6 +333,8 @@ async def _verdict(season: Season, rows: list[Row]) -> None:
         f"renewal of {group} became available on {on} out of turn" for group, on in sorted(seen - expected)
     ]
     await _check_mails(season)
+    if season.stories:
+        season.wrong += await season.stories.end()
     code = await season.stranger.end()
     summary = season.stranger.summary or {"violations": ["the stranger said nothing"], "events": 0, "duplicates": 0}
     season.wrong += [f"stranger: {violation}" for violation in summary["violations"]]
@@ -331,7 +346,7 @@ async def _check_mails(season: Season) -> None:
     mails = await season.look_at_mails()
     copies = Counter(mail["message_id"] for mail in mails)
     wanted = sum(len(group.recipients) for group in season.forecast.groups.values() if group.available_on)
-    wanted += season.access.emails if season.access else 0
+    wanted += season.stories.story.emails if season.stories else 0
     if len(copies) != wanted:
         season.wrong.append(f"{len(copies)} different emails arrived, {wanted} were due")
     deadline = time.monotonic() + season.platform.patience_s
@@ -359,6 +374,8 @@ def _print(season: Season, day: Day) -> None:
 
 
 def _spread(times: list[float]) -> str:
+    if len(times) == 1:
+        return f"{times[0]:.0f} ms"
     ordered = sorted(times)
     p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
     return f"p50 {statistics.median(ordered):.0f} ms, p99 {p99:.0f} ms, max {ordered[-1]:.0f} ms"
@@ -380,11 +397,12 @@ def _report(season: Season) -> bool:
     for title, times in (("date moved to event", event_ms), ("date moved to email", email_ms)):
         if times:
             table.add_row(title, _spread(times))
-    if season.access:
-        for title, times in season.access.measured:
+    if season.stories:
+        for title, times in season.stories.story.times.items():
             table.add_row(title, _spread(times))
-        table.add_row("while they had access", f"{season.access.answers} requests answered")
-        table.add_row("once removed", f"{season.access.refusals} requests refused")
+    if season.stories and season.stories.access:
+        table.add_row("while they had access", f"{season.stories.access.answers} requests answered")
+        table.add_row("once removed", f"{season.stories.access.refusals} requests refused")
     if season.kills:
         table.add_row("killed", ", ".join(f"{name} {times}x" for name, times in sorted(season.kills.items())))
     season.console.print(table)
@@ -392,5 +410,8 @@ def _report(season: Season) -> bool:
         season.console.print(f"[red]wrong:[/] {wrong}", highlight=False)
     if not season.wrong:
         season.console.print("[green]Every renewal became available on its day, once; everyone was told, once.[/]")
+        season.console.print(
+            "[green]What a broker submitted was returned, corrected, approved, and is so; everyone was told, once.[/]"
+        )
         season.console.print("[green]Nobody who was removed was answered anything more, by any service.[/]")
     return not season.wrong

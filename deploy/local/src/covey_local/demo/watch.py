@@ -28,6 +28,8 @@ class WatchedGroup:
     number: str
     firm_number: str
     renewal_id: str = ""
+    transaction_id: str = ""
+    """Empty until there is one."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,68 @@ def reads(group: WatchedGroup) -> list[Request]:
         Request("GET", "renewals", f"/v1/book?q={group.number}"),
         Request("GET", "identity", "/v1/access/groups?limit=200"),
         Request("GET", "identity", f"/v1/groups/{group.id}/appointments"),
+        *(_reads_of_transaction(group) if group.transaction_id else ()),
+    ]
+
+
+def watched(group: WatchedGroup) -> set[str]:
+    """The services that somebody who is watched asks all the while."""
+    return {request.service for request in reads(group)} - {"identity"}
+
+
+def _reads_of_transaction(group: WatchedGroup) -> list[Request]:
+    return [
+        Request("GET", "transactions", _transaction(group)),
+        Request("GET", "transactions", f"/v1/groups/{group.id}/renewals/{group.renewal_id}/plans"),
+        Request("GET", "transactions", f"/v1/transactions/{group.transaction_id}"),
+        Request("GET", "transactions", f"/v1/transactions?group_number={group.number}"),
     ]
 
 
 def closed(group: WatchedGroup) -> list[Request]:
     """What is not for a user of a group at all."""
-    return [
+    found = [
         Request("GET", "identity", f"/v1/groups/{group.id}/users"),
         Request("GET", "notifications", f"/v1/notifications?group_id={group.id}"),
     ]
+    if group.transaction_id:
+        found.append(Request("GET", "transactions", f"/v1/reviews/{group.transaction_id}"))
+    return found
 
 
 def write(group: WatchedGroup, address: Json, etag: str) -> Request:
     """A change of the group's own data."""
-    headers = {"If-Match": etag, "Idempotency-Key": str(uuid4())}
-    options = {"json": {"principal_address": address}, "headers": headers}
+    options = _command(etag) | {"json": {"principal_address": address}}
     return Request("PATCH", "membership", f"/v1/groups/{group.id}", options)
+
+
+def begin(group: WatchedGroup) -> Request:
+    """Begin to change the group's renewal."""
+    options = {"json": {"renewal_id": group.renewal_id}, "headers": {"Idempotency-Key": str(uuid4())}}
+    return Request("POST", "transactions", f"/v1/groups/{group.id}/transactions", options)
+
+
+def save(group: WatchedGroup, draft: Json, etag: str) -> Request:
+    """What is to be changed for the group's coming plan year, as far as it is known."""
+    return Request("PUT", "transactions", f"{_transaction(group)}/draft", _command(etag) | {"json": draft})
+
+
+def submit(group: WatchedGroup, etag: str) -> Request:
+    """Ask the carrier to decide on what was saved."""
+    return Request("POST", "transactions", f"{_transaction(group)}/submission", _command(etag))
+
+
+def submit_too_late(group: WatchedGroup) -> Request:
+    """Submit what it once was: that is refused to whoever may submit, too, but with another answer."""
+    return submit(group, '"1"')
+
+
+def _transaction(group: WatchedGroup) -> str:
+    return f"/v1/groups/{group.id}/transactions/{group.transaction_id}"
+
+
+def _command(etag: str) -> Json:
+    return {"headers": {"If-Match": etag, "Idempotency-Key": str(uuid4())}}
 
 
 def with_another_key(command: Request) -> Request:
@@ -106,7 +154,7 @@ class Asked:
 
 @dataclass
 class Watch:
-    """Somebody asks membership and renewals, reading and writing, several times a second."""
+    """Somebody asks the services, reading and writing, several times a second."""
 
     api: Api
     by: httpx.Auth
@@ -132,10 +180,18 @@ class Watch:
 
     async def renewals(self) -> None:
         while True:
-            for request in reads(self.group):
-                if request.service == "renewals":
-                    await self._ask(request)
-                    await asyncio.sleep(PAUSE_S / 2)
+            await self._read("renewals")
+
+    async def transactions(self) -> None:
+        while True:
+            await self._read("transactions")
+            await self._ask(submit_too_late(self.group))
+
+    async def _read(self, service: str) -> None:
+        for request in reads(self.group):
+            if request.service == service:
+                await self._ask(request)
+                await asyncio.sleep(PAUSE_S / 2)
 
     async def _ask(self, request: Request) -> httpx.Response | None:
         sent = time.monotonic()
@@ -149,7 +205,7 @@ class Watch:
 async def watching(api: Api, by: httpx.Auth, group: WatchedGroup) -> AsyncIterator[Watch]:
     """Let somebody ask for the block."""
     watch = Watch(api, by, group)
-    tasks = [asyncio.create_task(watch.membership()), asyncio.create_task(watch.renewals())]
+    tasks = [asyncio.create_task(getattr(watch, service)()) for service in watched(group)]
     try:
         yield watch
     finally:
