@@ -11,6 +11,9 @@ may rely on:
 - within a topic an aggregate's sequences only rise;
 - over all topics of an aggregate together its sequences are 1, 2, 3, ... without a gap. Give all topics of the aggregate.
 
+Commands and answers have no ce_sequence: they are written like the others, and have no place in the order. A record that
+has no such envelope, or no JSON, is said not to hold, and passed over.
+
 It ends on SIGTERM or SIGINT, writes a summary as its last line, and exits with 1 when something did not hold.
 """
 
@@ -21,9 +24,15 @@ import json
 import signal
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+ENVELOPE = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject", "ce_partitionkey")
+"""What every event has."""
+SEQUENCE_MAX = 2**63 - 1
 
 
 class Ledger:
@@ -38,27 +47,34 @@ class Ledger:
         self._sequences: dict[str, set[int]] = defaultdict(set)
 
     def read(self, record: ConsumerRecord) -> dict[str, object] | None:
-        """The event as one JSON object, or None for a copy of one that was read before."""
-        headers = {name: value.decode() for name, value in record.headers}
-        subject = headers["ce_subject"]
-        if not record.key.decode() == subject == headers["ce_partitionkey"]:
-            self.violations.append(f"{headers['ce_id']}: the key is not the aggregate's ID")
-        if headers["ce_type"] != record.topic or headers["ce_specversion"] != "1.0":
-            self.violations.append(f"{headers['ce_id']}: the type is not the topic's name")
-        if self._is_copy(headers["ce_id"], record.value):
+        """The event as one JSON object, or None for a copy of one that was read before, and for what is no event."""
+        try:
+            headers = {name: value.decode() for name, value in record.headers}
+            sequence = _sequence(headers)
+            data = json.loads(record.value)
+        except (KeyError, ValueError, TypeError, AttributeError):
+            self.violations.append(f"{record.topic}/{record.partition} at {record.offset}: no event that can be read")
             return None
-        self._follow(record.topic, subject, int(headers["ce_sequence"]), headers["ce_id"])
+        event_id, subject = headers["ce_id"], headers["ce_subject"]
+        if not (record.key or b"") == subject.encode() == headers["ce_partitionkey"].encode():
+            self.violations.append(f"{event_id}: the key is not the aggregate's ID")
+        if headers["ce_type"] != record.topic or headers["ce_specversion"] != "1.0":
+            self.violations.append(f"{event_id}: the type is not the topic's name")
+        if self._is_copy(event_id, record.value):
+            return None
+        if sequence is not None:
+            self._follow(record.topic, subject, sequence, event_id)
         self.events += 1
         return {
             "received": datetime.now(UTC).isoformat(),
             "type": headers["ce_type"],
-            "id": headers["ce_id"],
+            "id": event_id,
             "source": headers["ce_source"],
             "time": headers["ce_time"],
             "subject": subject,
-            "sequence": int(headers["ce_sequence"]),
+            "sequence": sequence,
             "correlation": headers.get("ce_correlationid"),
-            "data": json.loads(record.value),
+            "data": data,
         }
 
     def _is_copy(self, event_id: str, value: bytes) -> bool:
@@ -82,9 +98,9 @@ class Ledger:
     def summary(self) -> dict[str, object]:
         """The last line: numbers, and everything that did not hold."""
         gaps = [
-            f"{subject}: sequences {sorted(set(range(1, max(seen) + 1)) - seen)} are missing"
+            f"{subject}: of its sequences {', '.join(missing)} are missing"
             for subject, seen in self._sequences.items()
-            if len(seen) != max(seen)
+            if (missing := list(_gaps(seen)))
         ]
         return {
             "summary": True,
@@ -93,6 +109,24 @@ class Ledger:
             "duplicates": self.duplicates,
             "violations": self.violations + gaps,
         }
+
+
+def _sequence(headers: dict[str, str]) -> int | None:
+    """None for a command or an answer. KeyError or ValueError when the envelope is not whole."""
+    if not all(headers[name] for name in ENVELOPE):
+        raise ValueError("empty")
+    said = headers.get("ce_sequence")
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdigit() and 1 <= int(said) <= SEQUENCE_MAX):
+        raise ValueError("no sequence")
+    return int(said)
+
+
+def _gaps(seen: set[int]) -> Iterator[str]:
+    for low, high in pairwise([0, *sorted(seen)]):
+        if high - low > 1:
+            yield f"{low + 1}" if high - low == 2 else f"{low + 1} to {high - 1}"
 
 
 async def follow(kafka: str, topics: list[str], ledger: Ledger) -> None:
