@@ -11,11 +11,12 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import requests
 import schemathesis
@@ -25,7 +26,16 @@ from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.ids import new_id
 from covey_chassis.testing import Harness, ServiceHarness
 from covey_contracts.identity import AccessCodeIssued, CodeLetter
-from covey_contracts.membership import Address, BillingUnit, BrokerOfRecord, Contact, GroupContacts, GroupRegistered
+from covey_contracts.membership import (
+    Address,
+    BillingUnit,
+    BrokerOfRecord,
+    Contact,
+    GroupContacts,
+    GroupPlan,
+    GroupRegistered,
+)
+from covey_contracts.renewals import RenewalAvailable, RenewalStatus
 from covey_local import topology
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -43,6 +53,7 @@ CHECKS: list[Any] = [
 ]
 CREDENTIAL = "a credential of a test"
 
+RENEWAL_IDS = [new_id() for _ in range(4)]
 GROUP_ID, UNIT = new_id(), BillingUnit(code="001", name="Studio")
 GROUP = GroupRegistered(
     group_id=GROUP_ID,
@@ -54,7 +65,7 @@ GROUP = GroupRegistered(
     billing_units=(UNIT,),
     effective_date=date(2021, 2, 1),
     renewal_date=date(2027, 2, 1),
-    plans=(),
+    plans=(GroupPlan(plan_year=2027, plan_id="GOLD-80"),),
     broker=BrokerOfRecord(firm_number="F-1", firm_name="Brokers LLC", acquired_date=date(2024, 6, 17)),
     sealed="e30.a.b.c.d",
 )
@@ -71,6 +82,18 @@ ASKED = {
 }
 NAMED = {"first_name": "Sec", "last_name": "Ondary", "email": "someone@people.example"}
 RIGHTS = {"rights": ["billing.pay"], "billing_units": None}
+DRAFT = {
+    "classes": [
+        {
+            "employee_class": "All",
+            "plan_ids": ["GOLD-80"],
+            "contribution": {"basis": "percent", "employee": "75.00", "dependents": "50.00"},
+        }
+    ],
+    "enrollments": [],
+    "terminations": [],
+}
+HELPER = {"name": "Odalys Brenner", "phone": "+1 555 0100", "email": "odalys@carrier.example"}
 REGISTERED = GROUP.model_dump(mode="json", exclude={"group_id", "sealed", "broker"}) | {
     "contract_signer": {"name": "Ann Signer", "email": "ann@bakery.example"},
     "billing_contact": {"name": "Ann Signer", "email": "ann@bakery.example"},
@@ -90,11 +113,18 @@ SOUND: dict[str, dict[str, Any]] = {
     "POST /v1/groups/{group_id}/users": NAMED | RIGHTS,
     "PUT /v1/groups/{group_id}/users/{grant_id}/rights": RIGHTS,
     "POST /v1/programs": {"name": "A program"},
+    "POST /v1/programs/{account_id}/keys": {"jwk": {"kty": "OKP", "crv": "Ed25519", "x": "1" * 43}},
     "POST /v1/groups": REGISTERED | {"group_number": "G-0002"},
     "PATCH /v1/groups/{group_id}": {"legal_name": "Quillfern LLC"},
     "PUT /v1/groups/{group_id}/carrier-data": {
         name: REGISTERED[name] for name in ("ein", "effective_date", "renewal_date", "plans", "broker")
     },
+    "POST /v1/groups/{group_id}/transactions": {"renewal_id": str(RENEWAL_IDS[0]), "copy_of": None},
+    "PUT /v1/groups/{group_id}/transactions/{transaction_id}/draft": DRAFT,
+    "POST /v1/reviews/{transaction_id}/approval": {"round": 1},
+    "POST /v1/reviews/{transaction_id}/decline": {"round": 1, "reason": "Not eligible."},
+    "POST /v1/representatives": HELPER,
+    "PUT /v1/representatives/{representative_id}": HELPER | {"active": True},
 }
 """Bodies that are accepted: what validation asks for beyond what a JSON schema can say is seldom hit by chance."""
 
@@ -175,7 +205,50 @@ async def furnish(harness: Harness) -> tuple[UUID, dict[str, list[str]]]:
             kind=FactKind.GRANT, id=new_id(), group_id=group_id, account_id=account_id, rights=tuple(Right), active=True
         ),
     )
-    return account_id, {"group_id": [str(group_id)]}
+    known = {"group_id": [str(group_id)]}
+    if harness.service.name == "transactions":
+        known |= await furnish_transactions(harness)
+    return account_id, known
+
+
+async def furnish_transactions(harness: Harness) -> dict[str, list[str]]:
+    """Somebody works on the changes of each of some renewals: one was opened, one saved, two submitted."""
+    owner = await harness.person({GROUP_ID: list(Right)})
+    base = f"/v1/groups/{GROUP_ID}/transactions"
+    async with harness.transaction() as session:
+        today = await harness.context.clock.today(session)
+    transactions = []
+
+    async def send(method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        answer = await owner.request(method, path, json=body, headers={"Idempotency-Key": uuid4().hex} | headers)
+        assert answer.is_success, answer.text
+        return answer
+
+    for number, renewal_id in enumerate(RENEWAL_IDS):
+        await harness.deliver(
+            RenewalAvailable(
+                renewal_id=renewal_id,
+                group_id=GROUP_ID,
+                plan_year=2027,
+                effective_date=today + timedelta(days=60),
+                status=RenewalStatus.AVAILABLE,
+                available_on=today,
+            )
+        )
+        answer = await send("POST", base, {"renewal_id": str(renewal_id)})
+        path = answer.headers["Location"]
+        transactions.append(path.rpartition("/")[2])
+        if number > 0:
+            answer = await send("PUT", f"{path}/draft", DRAFT, **{"If-Match": answer.headers["ETag"]})
+        if number > 1:
+            await send("POST", f"{path}/submission", **{"If-Match": answer.headers["ETag"]})
+    added = await harness.api.post("/v1/representatives", json=HELPER, headers={"Idempotency-Key": uuid4().hex})
+    assert added.status_code == 201, added.text
+    return {
+        "transaction_id": transactions,
+        "renewal_id": [str(each) for each in RENEWAL_IDS],
+        "representative_id": [added.json()["representative_id"]],
+    }
 
 
 async def register_group(harness: Harness) -> UUID:

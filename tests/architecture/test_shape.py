@@ -62,6 +62,23 @@ def test_services_do_not_commit() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        ("access_key('person'", {"applier.py", "checking.py"}),
+        ("access_key('group'", {"applier.py", "checking.py"}),
+        ("may_act=", {"running.py"}),
+        ("MAY_ACT", {"checking.py", "db.py"}),
+        ("transaction_timeout", {"facts.py"}),
+    ],
+)
+def test_who_acts_for_an_account_does_so_in_a_transaction_of_the_request_role_and_by_its_time_out(
+    words: str, where: set[str]
+) -> None:
+    """Nobody takes the locks of those who act, or lets a transaction act, but by what the chassis checks."""
+    assert {path.name for path in SOURCES if words in path.read_text()} == where
+
+
 @by_name
 def test_what_a_service_listens_to_is_what_the_contracts_say(service: Service) -> None:
     heard = {topic for consumer in service.consumers for topic in consumer.topics}
@@ -76,8 +93,10 @@ def test_consumers_names_begin_with_their_services_so_that_its_rights_cover_them
     assert all(name.startswith(f"{service.name}.") for name in names)
 
 
-def test_every_event_has_a_service_that_owns_it() -> None:
-    assert {event.topic.owner for event in EVENTS} <= {service.name for service in SERVICES}
+def test_every_event_has_a_service_that_owns_it_or_is_a_command_of_programs() -> None:
+    owners = {event.topic.owner for event in EVENTS if event.topic.owner != "programs"}
+    assert owners <= {service.name for service in SERVICES}
+    assert not any(event.topic.sequenced for event in EVENTS if event.topic.owner == "programs")
 
 
 @by_name
