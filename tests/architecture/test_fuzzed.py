@@ -65,7 +65,7 @@ GROUP = GroupRegistered(
     billing_units=(UNIT,),
     effective_date=date(2021, 2, 1),
     renewal_date=date(2027, 2, 1),
-    plans=(GroupPlan(plan_year=2027, plan_id="GOLD-80"),),
+    plans=tuple(GroupPlan(plan_year=2027 + number, plan_id="GOLD-80") for number in range(len(RENEWAL_IDS))),
     broker=BrokerOfRecord(firm_number="F-1", firm_name="Brokers LLC", acquired_date=date(2024, 6, 17)),
     sealed="e30.a.b.c.d",
 )
@@ -229,7 +229,7 @@ async def furnish_transactions(harness: Harness) -> dict[str, list[str]]:
             RenewalAvailable(
                 renewal_id=renewal_id,
                 group_id=GROUP_ID,
-                plan_year=2027,
+                plan_year=2027 + number,
                 effective_date=today + timedelta(days=60),
                 status=RenewalStatus.AVAILABLE,
                 available_on=today,
