@@ -6,10 +6,11 @@ Whoever opens the transaction commits it: the edges in the chassis do, service c
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import DateTime, MetaData
+from sqlalchemy import DateTime, Enum, MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, declared_attr, mapped_column
 
@@ -70,6 +71,11 @@ class Aggregate(MappedAsDataclass):
     @declared_attr.directive
     def __mapper_args__(cls) -> dict[str, object]:  # noqa: N805
         return {"version_id_col": cls.version}
+
+
+def by_value(kind: type[StrEnum]) -> Enum:
+    """A column of text that holds the members' values; the table's own CHECK says which there are."""
+    return Enum(kind, native_enum=False, length=None, values_callable=lambda members: [each.value for each in members])
 
 
 def make_engine(url: str, **options: Any) -> AsyncEngine:

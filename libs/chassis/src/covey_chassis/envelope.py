@@ -9,12 +9,18 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 
+from covey_chassis.errors import Refusal
+
 Headers = list[tuple[str, bytes]]
 
 IDENTITY_BYTES_MAX = 500
 """Of an event's ID, source and subject each: they are keys of indexes, which hold no longer ones. What is optional and
 longer counts as missing: the events that follow carry it on, beside a body that Kafka has to take with it."""
 SEQUENCE_MAX = 2**63 - 1
+
+
+class Unnumbered(Refusal):
+    """A fact about something does not say its place in the history of what it tells of."""
 
 
 class Unreadable(Exception):
@@ -34,6 +40,17 @@ class Envelope:
     correlation_id: str
     causation_id: str | None
     traceparent: str | None
+
+    @property
+    def place(self) -> int:
+        """The sequence of a fact that others copy.
+
+        Raises:
+            Unnumbered: it has none, as a command.
+        """
+        if self.sequence is None:
+            raise Unnumbered(event_id=self.id)
+        return self.sequence
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer
 from covey_chassis.db import CLOCK
 from covey_chassis.envelope import Envelope
-from covey_chassis.errors import Refusal
 from covey_contracts.identity import AppointmentChanged, FirmChanged, FirmRegistered, FirmState
 from covey_contracts.membership import GroupChanged, GroupRegistered, GroupState
 from covey_contracts.transactions import (
@@ -31,24 +30,20 @@ firms = Consumer("renewals.firms", since="beginning")
 transactions = Consumer("renewals.transactions", since="beginning", records_at_once=1)
 
 
-class Unnumbered(Refusal):
-    """A fact about something does not say its place in the history of what it tells of."""
-
-
 @groups.on(GroupRegistered, GroupChanged)
 async def on_group(session: AsyncSession, event: GroupState, envelope: Envelope) -> None:
     clock: Clock = session.info[CLOCK]
-    await take_group(session, event, sequence=_place(envelope), today=await clock.today(session))
+    await take_group(session, event, sequence=envelope.place, today=await clock.today(session))
 
 
 @firms.on(FirmRegistered, FirmChanged)
 async def on_firm(session: AsyncSession, event: FirmState, envelope: Envelope) -> None:
-    await take_firm(session, event, sequence=_place(envelope))
+    await take_firm(session, event, sequence=envelope.place)
 
 
 @firms.on(AppointmentChanged)
 async def on_appointment(session: AsyncSession, event: AppointmentChanged, envelope: Envelope) -> None:
-    await take_appointment(session, event, sequence=_place(envelope))
+    await take_appointment(session, event, sequence=envelope.place)
 
 
 @transactions.on(
@@ -62,10 +57,4 @@ async def on_appointment(session: AsyncSession, event: AppointmentChanged, envel
     ReviewApproved,
 )
 async def on_transaction(session: AsyncSession, event: TransactionState, envelope: Envelope) -> None:
-    await follow_transaction(session, event, sequence=_place(envelope))
-
-
-def _place(envelope: Envelope) -> int:
-    if envelope.sequence is None:
-        raise Unnumbered(event_id=envelope.id)
-    return envelope.sequence
+    await follow_transaction(session, event, sequence=envelope.place)

@@ -2,7 +2,6 @@
 
 from covey_chassis.consumer import Consumer
 from covey_chassis.envelope import Envelope
-from covey_chassis.errors import Refusal
 from covey_contracts.membership import GroupChanged, GroupRegistered, GroupState
 from covey_contracts.renewals import RenewalAvailable, RenewalChanged, RenewalState
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,21 +13,11 @@ groups = Consumer("transactions.groups", since="beginning")
 renewals = Consumer("transactions.renewals", since="beginning")
 
 
-class Unnumbered(Refusal):
-    """A fact about a group or a renewal does not say its place in the history of what it tells of."""
-
-
 @groups.on(GroupRegistered, GroupChanged)
 async def on_group(session: AsyncSession, event: GroupState, envelope: Envelope) -> None:
-    await keep_group(session, event, sequence=_place(envelope))
+    await keep_group(session, event, sequence=envelope.place)
 
 
 @renewals.on(RenewalAvailable, RenewalChanged)
 async def on_renewal(session: AsyncSession, event: RenewalState, envelope: Envelope) -> None:
-    await keep_renewal(session, event, sequence=_place(envelope))
-
-
-def _place(envelope: Envelope) -> int:
-    if envelope.sequence is None:
-        raise Unnumbered(event_id=envelope.id)
-    return envelope.sequence
+    await keep_renewal(session, event, sequence=envelope.place)

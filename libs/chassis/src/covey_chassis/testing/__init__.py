@@ -23,6 +23,7 @@ from aiokafka import TopicPartition
 from covey_contracts import EVENTS, Event, SealedBody
 from covey_local.databases import DatabaseUrls, Passwords, create_databases, database_urls, drop_database
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from joserfc.jwk import KeySet, OKPKey
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,6 +37,7 @@ from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer
 from covey_chassis.consuming import Span, take
 from covey_chassis.envelope import Envelope, Headers, to_headers
+from covey_chassis.http import TransactionRoute
 from covey_chassis.ids import new_id
 from covey_chassis.logs import configure_logging
 from covey_chassis.migrate import migrate
@@ -240,6 +242,16 @@ class Harness:
             Fact(kind=FactKind.STAFF, id=account_id, account_id=account_id, rights=tuple(rights), active=True)
         )
         return self.client(account_id)
+
+    def routes(self) -> set[str]:
+        """The service's own routes, such as ``GET /v1/groups``: not those that every service has from the chassis."""
+        return {
+            f"{method} {found.path}"
+            for found in iter_route_contexts(self.app.routes)
+            if isinstance(found.original_route, TransactionRoute)
+            and found.original_route.endpoint.__module__.startswith(self.service.package)
+            for method in found.original_route.methods or ()
+        }
 
     def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A transaction of the worker role."""

@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from covey_chassis.db import Base
+from covey_chassis.db import Base, by_value
 from covey_chassis.errors import NotFound
 from covey_chassis.ids import new_id
-from sqlalchemy import BigInteger, Enum
+from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 
@@ -42,9 +42,7 @@ class AccessChange(Base, kw_only=True):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default_factory=new_id)
     rev: Mapped[int] = mapped_column(BigInteger)
-    kind: Mapped[ChangeKind] = mapped_column(
-        Enum(ChangeKind, native_enum=False, length=None, values_callable=lambda kind: [each.value for each in kind])
-    )
+    kind: Mapped[ChangeKind] = mapped_column(by_value(ChangeKind))
     group_id: Mapped[UUID]
     account_id: Mapped[UUID | None] = mapped_column(default=None)
     firm_id: Mapped[UUID | None] = mapped_column(default=None)

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from covey_chassis.db import Aggregate, Base
+from covey_chassis.db import Aggregate, Base, by_value
 from covey_chassis.errors import Refusal
 from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
-from sqlalchemy import Enum
 from sqlalchemy.orm import Mapped, mapped_column
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -70,7 +69,7 @@ class AccessCode(Aggregate, Base, kw_only=True):
     id: Mapped[UUID] = mapped_column(primary_key=True, default_factory=new_id)
     grant_id: Mapped[UUID]
     status: Mapped[CodeStatus] = mapped_column(
-        Enum(CodeStatus, native_enum=False, length=None, values_callable=lambda kind: [each.value for each in kind]),
+        by_value(CodeStatus),
         default=CodeStatus.ISSUED,
     )
     bucket: Mapped[int]

@@ -5,11 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from covey_chassis.db import Aggregate, Base
+from covey_chassis.db import Aggregate, Base, by_value
 from covey_chassis.errors import NotFound, Refusal
 from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
-from sqlalchemy import Enum
 from sqlalchemy.orm import Mapped, mapped_column
 
 from covey_identity.domain.access_code import ALPHABET
@@ -69,7 +68,7 @@ class AccessRequest(Aggregate, Base, kw_only=True):
     email_key: Mapped[str] = mapped_column(init=False, repr=False)
     language: Mapped[str]
     status: Mapped[RequestStatus] = mapped_column(
-        Enum(RequestStatus, native_enum=False, length=None, values_callable=lambda kind: [each.value for each in kind]),
+        by_value(RequestStatus),
         default=RequestStatus.SUBMITTED,
     )
     reason: Mapped[str | None] = mapped_column(default=None)

@@ -7,12 +7,12 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 from covey_chassis.access.facts import Fact, FactKind
-from covey_chassis.db import Aggregate, Base
+from covey_chassis.db import Aggregate, Base, by_value
 from covey_chassis.errors import NotFound, Refusal
 from covey_chassis.ids import new_id
 from covey_contracts import SealedBody
 from covey_contracts.identity import AccountChanged, AccountRegistered, AccountState, Person
-from sqlalchemy import Enum, ForeignKey
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from covey_identity.domain.bearer_secret import digest
@@ -66,9 +66,7 @@ class Account(Aggregate, Base, kw_only=True):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default_factory=new_id)
     user_id: Mapped[str]
-    kind: Mapped[AccountKind] = mapped_column(
-        Enum(AccountKind, native_enum=False, length=None, values_callable=lambda kind: [each.value for each in kind])
-    )
+    kind: Mapped[AccountKind] = mapped_column(by_value(AccountKind))
     first_name: Mapped[str] = mapped_column(default="", repr=False)
     middle_initial: Mapped[str] = mapped_column(default="", repr=False)
     last_name: Mapped[str] = mapped_column(default="", repr=False)

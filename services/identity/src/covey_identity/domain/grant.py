@@ -8,12 +8,12 @@ from uuid import UUID
 from covey_chassis.access import Right
 from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.access.rights import DELEGABLE, with_implied
-from covey_chassis.db import Aggregate, Base
+from covey_chassis.db import Aggregate, Base, by_value
 from covey_chassis.errors import NotFound, Refusal
 from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
 from covey_contracts.identity import AccessChanged, GrantRole, GrantStatus
-from sqlalchemy import ARRAY, Enum, Text
+from sqlalchemy import ARRAY, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from covey_identity.domain.person_fields import address_key
@@ -80,10 +80,6 @@ EVERYTHING = Scope(DELEGABLE, None)
 """What a primary administrator holds, and can give."""
 
 
-def _kept(kind: type[GrantStatus | GrantRole]) -> Enum:
-    return Enum(kind, native_enum=False, length=None, values_callable=lambda members: [each.value for each in members])
-
-
 class Grant(Aggregate, Base, kw_only=True):
     """Who holds which rights, in which group and billing units, since when, given by whom.
 
@@ -95,7 +91,7 @@ class Grant(Aggregate, Base, kw_only=True):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default_factory=new_id)
     group_id: Mapped[UUID]
-    role: Mapped[GrantRole] = mapped_column(_kept(GrantRole))
+    role: Mapped[GrantRole] = mapped_column(by_value(GrantRole))
     account_id: Mapped[UUID | None] = mapped_column(default=None)
     firm_id: Mapped[UUID | None] = mapped_column(default=None)
     first_name: Mapped[str | None] = mapped_column(default=None, repr=False)
@@ -105,7 +101,7 @@ class Grant(Aggregate, Base, kw_only=True):
     language: Mapped[str] = mapped_column(default="en")
     rights: Mapped[list[str]] = mapped_column(ARRAY(Text))
     billing_units: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
-    status: Mapped[GrantStatus] = mapped_column(_kept(GrantStatus), default=GrantStatus.INVITED)
+    status: Mapped[GrantStatus] = mapped_column(by_value(GrantStatus), default=GrantStatus.INVITED)
     given_by: Mapped[UUID | None] = mapped_column(default=None)
     giving_grant: Mapped[UUID | None] = mapped_column(default=None)
     since: Mapped[datetime]

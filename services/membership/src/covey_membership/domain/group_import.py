@@ -5,11 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from covey_chassis.db import Base
+from covey_chassis.db import Base, by_value
 from covey_chassis.errors import NotFound
 from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
-from sqlalchemy import ARRAY, Enum, ForeignKey, Identity, Text
+from sqlalchemy import ARRAY, ForeignKey, Identity, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 
@@ -49,7 +49,7 @@ class GroupImport(Base, kw_only=True):
     columns: Mapped[list[str]] = mapped_column(ARRAY(Text))
     correlation_id: Mapped[str]
     status: Mapped[ImportStatus] = mapped_column(
-        Enum(ImportStatus, native_enum=False, length=None, values_callable=lambda kind: [each.value for each in kind]),
+        by_value(ImportStatus),
         default=ImportStatus.WAITING,
     )
     rows_total: Mapped[int] = mapped_column(default=0)

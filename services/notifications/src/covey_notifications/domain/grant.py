@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from covey_chassis.db import Base
+from covey_chassis.db import Base, by_value
 from covey_contracts.identity import AccessChanged, GrantStatus
 from sqlalchemy import ARRAY, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from covey_notifications.domain.notification import Kind, by_value
+from covey_notifications.domain.notification import Kind
 
 
 class GrantTold(Base, kw_only=True):

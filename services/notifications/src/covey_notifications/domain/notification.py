@@ -5,13 +5,13 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID, uuid5
 
-from covey_chassis.db import Aggregate, Base
+from covey_chassis.db import Aggregate, Base, by_value
 from covey_chassis.errors import NotFound
 from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
 from covey_contracts.identity import GrantRole
 from covey_contracts.notifications import NotificationDelivered, NotificationFailed
-from sqlalchemy import ARRAY, Enum, Text
+from sqlalchemy import ARRAY, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 ATTEMPTS_MAX = 100
@@ -85,11 +85,6 @@ LIFECYCLE = Lifecycle[Status](
     fail={Status.WAITING: Status.FAILED},
     resend={Status.FAILED: Status.WAITING},
 )
-
-
-def by_value(kind: type[StrEnum]) -> Enum:
-    """A column that holds the members' values."""
-    return Enum(kind, native_enum=False, length=None, values_callable=lambda members: [each.value for each in members])
 
 
 @dataclass(frozen=True)

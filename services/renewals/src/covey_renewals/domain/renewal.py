@@ -9,13 +9,12 @@ from datetime import date, timedelta
 from typing import Self, TypeVar
 from uuid import UUID
 
-from covey_chassis.db import Aggregate, Base
+from covey_chassis.db import Aggregate, Base, by_value
 from covey_chassis.errors import NotFound, NotYet, Refusal
 from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
 from covey_contracts.renewals import RenewalAvailable, RenewalChanged, RenewalState, RenewalStatus
 from covey_contracts.transactions import TransactionStatus
-from sqlalchemy import Enum
 from sqlalchemy.orm import Mapped, mapped_column
 
 Told = TypeVar("Told", bound=RenewalState)
@@ -103,9 +102,7 @@ class Renewal(Aggregate, Base):
     plan_year: Mapped[int]
     effective_date: Mapped[date]
     current: Mapped[bool]
-    status: Mapped[RenewalStatus] = mapped_column(
-        Enum(RenewalStatus, native_enum=False, values_callable=lambda kind: [status.value for status in kind])
-    )
+    status: Mapped[RenewalStatus] = mapped_column(by_value(RenewalStatus))
     available_on: Mapped[date | None] = mapped_column(default=None)
 
     @classmethod

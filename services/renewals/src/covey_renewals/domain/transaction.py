@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from covey_chassis.db import Base
+from covey_chassis.db import Base, by_value
 from covey_contracts.transactions import TransactionStatus
-from sqlalchemy import BigInteger, Enum
+from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 
@@ -16,6 +16,4 @@ class Transaction(Base):
     transaction_id: Mapped[UUID] = mapped_column(primary_key=True)
     sequence: Mapped[int] = mapped_column(BigInteger)
     renewal_id: Mapped[UUID]
-    status: Mapped[TransactionStatus] = mapped_column(
-        Enum(TransactionStatus, native_enum=False, values_callable=lambda kind: [status.value for status in kind])
-    )
+    status: Mapped[TransactionStatus] = mapped_column(by_value(TransactionStatus))

@@ -1,16 +1,10 @@
 """How values of the domain are kept in columns."""
 
-from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Dialect, Enum, TypeDecorator
+from sqlalchemy import Dialect, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
-
-
-def by_value(kind: type[StrEnum]) -> Enum:
-    """A column of text that holds the members' values; the database repeats them in a CHECK."""
-    return Enum(kind, native_enum=False, values_callable=lambda members: [each.value for each in members])
 
 
 class AsJson(TypeDecorator[BaseModel]):

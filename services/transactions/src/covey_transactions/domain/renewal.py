@@ -3,13 +3,11 @@
 from datetime import date, timedelta
 from uuid import UUID
 
-from covey_chassis.db import Base
+from covey_chassis.db import Base, by_value
 from covey_chassis.errors import NotFound, Refusal
 from covey_contracts.renewals import RenewalStatus
 from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped, mapped_column
-
-from covey_transactions.domain.columns import by_value
 
 OVER = (RenewalStatus.COMPLETED, RenewalStatus.ROLLED_OVER, RenewalStatus.ENDED)
 """Its outcome is there: nothing is changed any more."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from covey_chassis.db import Aggregate, Base
+from covey_chassis.db import Aggregate, Base, by_value
 from covey_chassis.errors import NotFound, Refusal
 from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
@@ -34,7 +34,7 @@ from sqlalchemy import ARRAY, ForeignKey, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from covey_transactions.domain.changes import Draft
-from covey_transactions.domain.columns import AsJson, by_value
+from covey_transactions.domain.columns import AsJson
 from covey_transactions.domain.renewal import Renewal
 
 Told = TypeVar("Told", bound=TransactionState)
