@@ -16,15 +16,16 @@ from uuid import uuid4
 import asyncpg
 import httpx
 from covey_chassis.testing.broker import eventually
-from covey_local import ports, processes
 from covey_local.attach import Operator
 from covey_local.demo.book import Row, as_csv, make_book
-from covey_local.services import HttpProcess
+from covey_local.services import ServiceProcess
 from covey_local.sign_on import as_staff
 from covey_local.stack import Stack
 
 COMMANDED = ("membership", "identity")
 """The services that have commands for people."""
+ONE_REQUEST_EACH = httpx.Limits(max_keepalive_connections=0)
+"""A connection that is kept may be closed by the service just when it is used again."""
 PASSWORD = "quillfern-9-thistle"
 CODE = r"\b([0-9A-Z]{4}(?:-[0-9A-Z]{4}){3})\b"
 TOKEN = r"(?m)^([A-Za-z0-9_-]{30,})$"
@@ -164,7 +165,6 @@ class Platform:
     databases: "dict[str, asyncpg.Pool]"
     groups: list[Group] = field(default_factory=list)
     _mails_read: dict[tuple[str, str], int] = field(default_factory=dict)
-    _pids: dict[str, int] = field(default_factory=dict)
 
     def url(self, service: str) -> str:
         return self.stack.run["services"][service]
@@ -186,8 +186,10 @@ class Platform:
         headers = {"Idempotency-Key": uuid4().hex} | options.pop("headers", {})
 
         async def answered() -> httpx.Response | None:
-            answer = await self.ask(method, service, path, by=by, headers=headers, **options)
-            return None if answer.status_code == 503 else answer
+            with suppress(httpx.TransportError):  # the service may be starting again
+                answer = await self.ask(method, service, path, by=by, headers=headers, **options)
+                return None if answer.status_code == 503 else answer
+            return None
 
         answer = await eventually(answered)
         assert answer is not None
@@ -262,8 +264,15 @@ class Platform:
         return Team(group, primary, user, grant_id)
 
     async def primary(self, group: Group) -> Person:
-        """A group's officer asks for a primary administrator, staff approve, and the person enters the code."""
+        """Somebody who is new becomes the group's primary administrator."""
         email = f"primary{next(_numbers)}@people.example"
+        await self.appoint(group, email)
+        person = await self.person(email)
+        await self.redeem(person)
+        return person
+
+    async def appoint(self, group: Group, email: str) -> None:
+        """A group's officer asks for a primary administrator, and staff approve: the code goes to this address."""
         form = {"group_number": group.number, "company": "A company", "language": "en"}
         form |= {"officer_first_name": "Oona", "officer_last_name": "Fisk", "officer_email": "oona@people.example"}
         form |= {"first_name": "Pim", "last_name": "Brandt", "email": email}
@@ -271,14 +280,11 @@ class Platform:
         path = f"/v1/access-requests/{request.json()['reference']}/approval"
 
         async def approved() -> bool:  # identity may not have heard of the group yet
-            answer = await self.ask("POST", "identity", path, json={"group_id": group.id})
-            assert answer.status_code in (200, 404, 503), answer.text
+            answer = await self.settled("POST", "identity", path, json={"group_id": group.id})
+            assert answer.status_code in (200, 404), answer.text
             return answer.is_success
 
         await eventually(approved)
-        person = await self.person(email)
-        await self.redeem(person)
-        return person
 
     async def person(self, email: str | None = None) -> Person:
         """Somebody registers, proves their address, and signs on."""
@@ -319,10 +325,11 @@ class Platform:
 
         async def found() -> str | None:
             after = self._mails_read.get((address, pattern), -1)
-            for mail in (await self.http.get(url, params={"to": address, "after": after})).json():
-                if said := re.search(pattern, mail["text"]):
-                    self._mails_read[address, pattern] = mail["index"]
-                    return said[1]
+            with suppress(httpx.TransportError):  # as in ``settled``
+                for mail in (await self.http.get(url, params={"to": address, "after": after})).json():
+                    if said := re.search(pattern, mail["text"]):
+                        self._mails_read[address, pattern] = mail["index"]
+                        return said[1]
             return None
 
         said = await eventually(found)
@@ -365,33 +372,22 @@ class Platform:
             os.kill(pid, signal.SIGCONT)
 
     @asynccontextmanager
-    async def another_process(self, service: str, failpoints: str, *, name: str) -> AsyncIterator[HttpProcess]:
+    async def another_process(self, service: str, failpoints: str, *, name: str) -> AsyncIterator[ServiceProcess]:
         """One more process of a service, which only answers requests, and does as the failpoints say."""
-        part = next(part for part, _ in self.stack.home.running.entries() if part.name == service)
-        assert isinstance(part, HttpProcess)
-        port = ports.choose(self.stack.home.folder / f"{name}.ports.json", {name: None})[name]
-        environment = {"COVEY_HTTP_PORT": str(port), "COVEY_ROLES": "http", "COVEY_FAILPOINTS": failpoints}
-        command = replace(
-            part.command,
-            environment={**part.command.environment, **environment},
-            log=self.stack.home.logs / f"{name}.log",
-        )
-        another = HttpProcess(name=name, command=command, url=f"http://127.0.0.1:{port}", ready_path="/readyz")
-        process = await processes.start(another)
-        self._pids[name] = process.pid
+        environment = {"COVEY_FAILPOINTS": failpoints}
+        another = await self.stack.add(service, name=name, roles="http", environment=environment)
         try:
             yield another
         finally:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
-            await processes.stop(process)
+            await self.stack.take_away(name)
 
     async def until_stopped(self, name: str) -> None:
         """Wait until that other process has stopped itself."""
-        await eventually(lambda: _is_stopped(self._pids[name]))
+        pid = self.pid(name)
+        await eventually(lambda: _is_stopped(pid))
 
     def go_on(self, name: str) -> None:
-        os.kill(self._pids[name], signal.SIGCONT)
+        os.kill(self.pid(name), signal.SIGCONT)
 
 
 async def _is_stopped(pid: int) -> bool:
@@ -561,14 +557,16 @@ PAUSE_S = 0.03
 
 
 @asynccontextmanager
-async def running_platform(folder: Path, *, groups: int) -> AsyncIterator[Platform]:
-    """A throw-away stack with a book of groups."""
-    stack = Stack(folder, durable=False, cache=Path(".covey/cache"))
+async def running_platform(folder: Path, *, groups: int, **options: Any) -> AsyncIterator[Platform]:
+    """A throw-away stack with a book of groups; the options are those of ``Stack``."""
+    stack = Stack(folder, **{"durable": False, "cache": Path(".covey/cache")} | options)
     try:
         async with AsyncExitStack() as open_:
             await open_.enter_async_context(stack)
             clients = [
-                await open_.enter_async_context(httpx.AsyncClient(timeout=30, trust_env=False, auth=auth))
+                await open_.enter_async_context(
+                    httpx.AsyncClient(timeout=30, trust_env=False, auth=auth, limits=ONE_REQUEST_EACH)
+                )
                 for auth in (None, as_staff(stack.run))
             ]
             databases = {

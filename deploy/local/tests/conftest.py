@@ -46,7 +46,7 @@ async def home(tmp_path) -> AsyncIterator[Home]:
     """A folder for a stack that is run by another process; whatever happens, nothing of it stays."""
     home = Home(tmp_path / ".covey")
     yield home
-    if pid := home.runner():
+    if (pid := home.runner()) and pid != os.getpid():
         os.kill(pid, signal.SIGKILL)
         await eventually(lambda: home.runner() is None)
     await home.end_leftovers()

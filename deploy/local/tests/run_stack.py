@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from covey_local.cli import run_until_stopped
+from covey_local.commands.stack import run_until_stopped
 from covey_local.console import ConsoleProgress, console
 from covey_local.stack import Stack
 

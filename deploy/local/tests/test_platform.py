@@ -13,7 +13,8 @@ import httpx
 import pytest
 from covey_local import processes, topology
 from covey_local.attach import Operator
-from covey_local.cli import SAMPLE_GROUPS, app
+from covey_local.cli import app
+from covey_local.commands.book import SAMPLE_GROUPS
 from covey_local.home import Home
 from covey_local.sign_on import SignOn, as_staff
 from joserfc.jwk import OKPKey

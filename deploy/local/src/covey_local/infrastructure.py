@@ -1,6 +1,7 @@
 """PostgreSQL and Kafka of one stack: what the services stand on, and all that most tests need."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,37 +10,47 @@ from covey_chassis.settings import KafkaSettings
 from covey_contracts import EVENTS, Topic
 
 from covey_local import ports, topology
+from covey_local.cluster import Cluster
 from covey_local.databases import DatabaseUrls, create_databases, database_urls, drop_database
 from covey_local.home import Home
-from covey_local.kafka import Kafka, Listener
+from covey_local.links import Links
 from covey_local.postgres import Postgres
 from covey_local.progress import Progress
 from covey_local.topics import Applied, apply_topics
 
-WANTED_PORTS = {
-    "postgres": topology.POSTGRES,
-    "kafka": topology.KAFKA,
-    "kafka-controller": topology.KAFKA_CONTROLLER,
-}
 KEPT_WHEN_FRESH = ("cache", "lock", "ports.json")
 
 
 class Infrastructure:
     """Real PostgreSQL and real Kafka, whose data, logs and secrets live in one folder.
 
+    ``brokers`` is one or three; with three, every topic has a copy on each, and two have what was acknowledged.
     ``durable=False`` is for throw-away stacks: PostgreSQL does not wait for the disk, and ports are any free ones.
-    ``cache`` holds Kafka's jars; stacks may share one. Start and stop may happen in different event loops.
+    ``links`` is asked for the ways by which the ``users``, services, reach both. ``cache`` holds Kafka's jars; stacks may
+    share one. Start and stop may happen in different event loops.
     """
 
     def __init__(
-        self, folder: Path, *, durable: bool = True, cache: Path | None = None, progress: Progress | None = None
+        self,
+        folder: Path,
+        *,
+        brokers: int = 1,
+        durable: bool = True,
+        links: Links | None = None,
+        users: Sequence[str] = (),
+        cache: Path | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.home = Home(folder)
         self.progress = progress or Progress()
         self._durable = durable
-        self._cache = (cache or self.home.folder / "cache").resolve()
+        self._links = links
+        self._users = users
+        self._brokers = brokers
+        cache = (cache or self.home.folder / "cache").resolve()
+        self._kafka = Cluster(self.home, brokers=brokers, cache=cache / "maven", links=links, users=users)
         self._postgres: Postgres | None = None
-        self._kafka: Kafka | None = None
+        self._linked_postgres: dict[str, Postgres] = {}
 
     @property
     def admin_url(self) -> str:
@@ -50,15 +61,22 @@ class Infrastructure:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Kafka's address."""
-        if self._kafka is None:
-            raise RuntimeError("The stack has not been started.")
-        return self._kafka.bootstrap_servers
+        """Kafka's addresses, one a broker, with commas between."""
+        return self._kafka.bootstrap_servers()
 
     @property
     def kafka_settings(self) -> KafkaSettings:
         """Kafka's address as the services' settings."""
         return KafkaSettings(bootstrap_servers=self.bootstrap_servers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its processes."""
+        return ("postgres", *self._kafka.names)
+
+    def bootstrap_servers_of(self, user: str) -> str:
+        """Kafka's addresses for one of the users."""
+        return self._kafka.bootstrap_servers(user)
 
     async def start(self) -> None:
         """Start both. Raises ``AlreadyRunning`` when somebody runs this folder's stack, or ``StartFailed``."""
@@ -66,17 +84,20 @@ class Infrastructure:
         try:
             if left := await self.home.end_leftovers():
                 self.progress.say(f"Ended what a killed run had left: {', '.join(left)}.")
-            chosen = ports.choose(self.home.ports_file, WANTED_PORTS if self._durable else dict.fromkeys(WANTED_PORTS))
+            wanted = {"postgres": topology.POSTGRES, **self._kafka.wanted_ports}
+            chosen = ports.choose(self.home.ports_file, wanted if self._durable else dict.fromkeys(wanted))
             await self._start_postgres(chosen["postgres"])
-            await self._start_kafka(chosen["kafka"], chosen["kafka-controller"])
+            with self.progress.step("Kafka") as step:
+                await self._kafka.start(chosen, step)
+                step.where = self.bootstrap_servers
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Stop both and wait until they have ended. Harmless when they don't run."""
-        for name in ("kafka", "postgres"):
-            await self.home.running.stop(name)
+        await self._kafka.stop()
+        await self.home.running.stop("postgres")
         self.home.unlock()
 
     def delete(self) -> None:
@@ -85,7 +106,8 @@ class Infrastructure:
 
     async def apply_topics(self, topics: Iterable[Topic] | None = None) -> Applied:
         """Make the topics of all contracts, or those given."""
-        return await apply_topics(self.kafka_settings, topics or [event.topic for event in EVENTS])
+        wanted = topics or [event.topic for event in EVENTS]
+        return await apply_topics(self.kafka_settings, wanted, replication_factor=self._brokers)
 
     async def create_database(
         self, service: str, *, database: str | None = None, template: str | None = None
@@ -98,10 +120,14 @@ class Infrastructure:
         await create_databases(self.admin_url, urls, template=template)
         return urls
 
-    def database_urls(self, service: str, *, database: str | None = None) -> DatabaseUrls:
-        """Where a service's database is, and its passwords, which are kept in the stack's folder."""
+    def database_urls(self, service: str, *, database: str | None = None, linked: bool = False) -> DatabaseUrls:
+        """Where a service's database is, and its passwords, which are kept in the stack's folder.
+
+        ``linked`` gives the service's own way there, where there are links.
+        """
         passwords = self.home.secrets((service,)).databases[service]
-        return database_urls(self.admin_url, service, passwords, database=database)
+        way = self._linked_postgres.get(service) if linked else None
+        return database_urls(way.admin_url if way else self.admin_url, service, passwords, database=database)
 
     async def drop_database(self, database: str) -> None:
         """Drop a database, whoever is connected to it."""
@@ -118,19 +144,9 @@ class Infrastructure:
             )
             await self.home.running.start(self._postgres)
             step.where = f"127.0.0.1:{port}"
-
-    async def _start_kafka(self, port: int, controller_port: int) -> None:
-        with self.progress.step("Kafka") as step:
-            self._kafka = Kafka(
-                folder=self.home.folder / "kafka",
-                cache=self._cache / "maven",
-                log=self.home.logs / "kafka.log",
-                listeners=(Listener(name="CLIENT", port=port),),
-                controller_port=controller_port,
-                downloading=step.advance,
-            )
-            await self.home.running.start(self._kafka)
-            step.where = self._kafka.bootstrap_servers
+        if self._links:
+            ways = {user: await self._links.port(user, "postgres", port) for user in self._users}
+            self._linked_postgres = {user: replace(self._postgres, port=way) for user, way in ways.items()}
 
     async def __aenter__(self) -> Self:
         await self.start()

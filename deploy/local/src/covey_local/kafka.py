@@ -38,12 +38,7 @@ SETTINGS = {
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
     "offsets.topic.num.partitions": "2",
-    "offsets.topic.replication.factor": "1",
     "transaction.state.log.num.partitions": "2",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "log.segment.bytes": str(64 * 1024 * 1024),
@@ -85,8 +80,9 @@ class Listener:
 class Kafka:
     """One node that is broker and controller. ``listeners[0]`` is the door for everyone who asks for no other: a plain one.
 
-    ``settings`` are more of the broker's own; ``passwords`` are those by which users sign on with SCRAM-SHA-512, set when
-    the data folder is made. ``downloading`` hears how many of the jars are there, of how many.
+    ``others`` are the other nodes of its cluster, by ID, with the port at which this one reaches their controller; all of
+    them name the same folder as ``cluster``. ``settings`` are more of the broker's own; ``passwords`` are those by which
+    users sign on with SCRAM-SHA-512, set when the data folder is made.
     """
 
     folder: Path
@@ -95,10 +91,11 @@ class Kafka:
     listeners: tuple[Listener, ...]
     controller_port: int
     node_id: int = 1
+    others: Mapping[int, int] = field(default_factory=dict)
+    cluster: Path | None = None
     heap_megabytes: int = 384
     settings: Mapping[str, str] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict)
-    downloading: Callable[[int, int], None] = lambda done, total: None
     name: str = "kafka"
     stop_signal: int = signal.SIGTERM
 
@@ -112,13 +109,13 @@ class Kafka:
 
     async def launch(self) -> "subprocess.Popen[bytes]":
         """Run the broker, fetching its jars and making its data folder first if they are not there."""
-        classpath = os.pathsep.join(map(str, await asyncio.to_thread(jars, self.cache, self.downloading)))
+        classpath = os.pathsep.join(map(str, await asyncio.to_thread(jars, self.cache)))
         self.folder.mkdir(parents=True, exist_ok=True)
         settings, logging = self.folder / "server.properties", self.folder / "log4j2.properties"
         settings.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
         logging.write_text(LOGGING.format(log=self.log))
         if not (self.folder / "data" / "meta.properties").exists():
-            identity = f"--cluster-id={_cluster_id(self.folder)}"  # one word: it may begin with a dash
+            identity = f"--cluster-id={_cluster_id(self.cluster or self.folder)}"  # one word: it may begin with a dash
             format_storage = ("kafka.tools.StorageTool", "format", identity, "-c", str(settings))
             await asyncio.to_thread(
                 processes.run,
@@ -138,27 +135,42 @@ class Kafka:
 
     async def ready(self, process: "subprocess.Popen[bytes]") -> None:
         """Wait until the broker answers. Raises ``StartFailed`` when it ends, or does not answer in time."""
-        async for _ in processes.until_ready(process, "Kafka", self.log, self.log.with_suffix(".out")):
-            if await _listens(self.listeners[0].port) and await _has_broker(self.bootstrap_servers):
+        async for _ in processes.until_ready(process, self.name, self.log, self.log.with_suffix(".out")):
+            if await _listens(self.listeners[0].port) and await _has_joined(self.node_id, self.bootstrap_servers):
                 return
 
     def _settings(self) -> dict[str, str]:
         controller = f"CONTROLLER://127.0.0.1:{self.controller_port}"
+        voters = {**self.others, self.node_id: self.controller_port}
         protocols = {listener.name: listener.protocol for listener in self.listeners} | {"CONTROLLER": "PLAINTEXT"}
         own = {
             "node.id": str(self.node_id),
-            "controller.quorum.voters": f"{self.node_id}@127.0.0.1:{self.controller_port}",
+            "controller.quorum.voters": ",".join(f"{node}@127.0.0.1:{port}" for node, port in sorted(voters.items())),
             "listeners": ",".join([*(listener.address for listener in self.listeners), controller]),
             "advertised.listeners": ",".join(listener.advertised for listener in self.listeners),
             "inter.broker.listener.name": self.listeners[0].name,
             "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "log.dirs": str(self.folder / "data"),
         }
-        return {**SETTINGS, **own, **self.settings}
+        return {**SETTINGS, **_copies(len(voters)), **own, **self.settings}
 
     def _scram(self) -> list[str]:
         entries = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in self.passwords.items()]
         return [word for entry in entries for word in ("--add-scram", entry)]
+
+
+def _copies(nodes: int) -> dict[str, str]:
+    """How many copies there are of what Kafka itself keeps, and how many of them an acknowledgement waits for."""
+    copies, in_sync = str(nodes), str(max(1, nodes - 1))
+    return {
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+    }
 
 
 async def _listens(port: int) -> bool:
@@ -171,12 +183,12 @@ async def _listens(port: int) -> bool:
     return True
 
 
-async def _has_broker(bootstrap_servers: str) -> bool:
-    """Whether the node has joined its own cluster: it listens a little earlier."""
+async def _has_joined(node_id: int, bootstrap_servers: str) -> bool:
+    """Whether the node is one of its cluster by its own account: it listens a little earlier."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=5000)
     try:
         await admin.start()
-        return bool((await admin.describe_cluster())["brokers"])
+        return any(broker["node_id"] == node_id for broker in (await admin.describe_cluster())["brokers"])
     except (KafkaError, OSError, TimeoutError):
         return False
     finally:

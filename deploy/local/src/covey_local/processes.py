@@ -171,6 +171,7 @@ async def stop(process: "subprocess.Popen[bytes]", *, gently: int = signal.SIGTE
     if process.poll() is None:
         with suppress(ProcessLookupError):
             process.send_signal(gently)
+            process.send_signal(signal.SIGCONT)  # one that stands still would not hear it
         if not await ended(process, seconds=seconds):
             kill_group(process.pid)
             await ended(process)
@@ -213,6 +214,14 @@ class Running:
         """The parts with their processes."""
         return list(self._entries.values())
 
+    def part(self, name: str) -> Part:
+        """The part of that name. Raises ``Refused`` when there is none."""
+        return self._entry(name)[0]
+
+    def process(self, name: str) -> "subprocess.Popen[bytes]":
+        """The process of the part of that name. Raises ``Refused`` when there is none."""
+        return self._entry(name)[1]
+
     async def launch(self, part: Part) -> "subprocess.Popen[bytes]":
         """Run a part, in the place of the part of its name that ran before."""
         process = await part.launch()
@@ -224,13 +233,18 @@ class Running:
         """Run a part and wait until it is ready. A part that is not keeps its place until ``stop``."""
         await part.ready(await self.launch(part))
 
-    async def stop(self, name: str, *, seconds: float = 20) -> None:
-        """End a part: gently, and after ``seconds`` by force."""
+    async def stop(self, name: str, *, how: int | None = None, seconds: float = 20) -> None:
+        """End a part: gently, by its own signal or by ``how``, and after ``seconds`` by force."""
         if entry := self._entries.get(name):
             part, process = entry
-            await stop(process, gently=part.stop_signal, seconds=seconds)
+            await stop(process, gently=how or part.stop_signal, seconds=seconds)
             del self._entries[name]
             self._write()
+
+    def _entry(self, name: str) -> "tuple[Part, subprocess.Popen[bytes]]":
+        if name not in self._entries:
+            raise Refused(f"No part {name} runs. There are: {', '.join(self._entries)}.")
+        return self._entries[name]
 
     def _write(self) -> None:
         marks = {name: Mark(pid=pid, born=begun) for name, pid in self.pids().items() if (begun := born(pid))}

@@ -3,8 +3,12 @@
 import asyncio
 import json
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,14 +18,18 @@ from covey_chassis.migrate import migrate
 from covey_local import accounts, keys, ports, topology
 from covey_local.home import RunFile
 from covey_local.infrastructure import KEPT_WHEN_FRESH, Infrastructure
-from covey_local.processes import Command, write_private
+from covey_local.links import Links
+from covey_local.processes import Command, Part, StartFailed, write_private
 from covey_local.progress import Progress
+from covey_local.refused import Refused
 from covey_local.services import HttpProcess, ServiceProcess
 from covey_local.supervisor import Supervisor
 from covey_local.topology import Service
 
 PASSED_ON = ("COVEY_ZONE", "COVEY_LOG_LEVEL")
 """Settings of the person's own that services get. All others would point them away from this stack."""
+READY_S = 120
+LOOK_S = 0.1
 MAIL_FROM = "Covey <no-reply@covey.example>"
 
 
@@ -37,24 +45,36 @@ class Stack:
         self,
         folder: Path,
         *,
+        brokers: int = 1,
         services: Sequence[str] | None = None,
         durable: bool = True,
         relays_apart: bool = False,
+        links: Links | None = None,
         fresh: bool = False,
         cache: Path | None = None,
         environment: Mapping[str, Mapping[str, str]] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.infrastructure = Infrastructure(folder, durable=durable, cache=cache, progress=progress)
+        self._services = [service for service in topology.SERVICES if services is None or service.name in services]
+        self.infrastructure = Infrastructure(
+            folder,
+            brokers=brokers,
+            durable=durable,
+            links=links,
+            users=[service.name for service in self._services],
+            cache=cache,
+            progress=progress,
+        )
         self.home = self.infrastructure.home
         self.progress = self.infrastructure.progress
-        self._services = [service for service in topology.SERVICES if services is None or service.name in services]
         self._durable = durable
         self._relays_apart = relays_apart
         self._fresh = fresh
         self._environment = environment or {}
         self._supervisor = Supervisor(self.home.running, say=self.progress.say, changed=self._write_run_file)
+        self._links = links
         self._ports: dict[str, int] = {}
+        self._access_ports: dict[str, int] = {}
 
     async def start(self) -> None:
         """Start everything and wait until all of it is ready; ``run.json`` is there from then on.
@@ -67,13 +87,10 @@ class Stack:
         await self.infrastructure.start()
         try:
             self._ports = ports.choose(self.home.ports_file, self._wanted_ports())
+            self._access_ports = await self._ways_to_access()
             await self._prepare()
-            mail = self._mail()
-            with self.progress.step("Mail") as step:
-                await self.home.running.start(mail)
-                step.where = mail.url
-            parts = [part for service in self._services for part in self._processes(service)]
-            await asyncio.gather(*map(self._start_service, parts))
+            services = [part for service in self._services for part in self._processes(service)]
+            await asyncio.gather(*map(self._start_part, [self._mail(), *services]))
             await self._make_accounts()
             self._write_run_file()
             for part, process in self.home.running.entries():
@@ -86,10 +103,66 @@ class Stack:
         """Stop everything in order, services first, and wait until it has ended. Harmless when nothing runs."""
         await self._supervisor.release()
         self.home.run_file.unlink(missing_ok=True)
-        names = [name for name in self.home.running.pids() if name not in ("mail", "kafka", "postgres")]
+        names = [name for name in self.home.running.pids() if name not in ("mail", *self.infrastructure.names)]
         await asyncio.gather(*map(self.home.running.stop, names))
         await self.home.running.stop("mail")
         await self.infrastructure.stop()
+
+    @asynccontextmanager
+    async def down(self, name: str, *, how: int = signal.SIGKILL) -> AsyncIterator[None]:
+        """A part is down for the block: ended by the signal ``how``, and started again and awaited ready after it.
+
+        Raises ``Refused`` when nothing of that name runs, or ``StartFailed`` when it does not come up again.
+        """
+        watched = self._supervisor.watches(name)
+        part = await self._end(name, how=how)
+        try:
+            yield
+        finally:
+            await self._begin(part, watched=watched)
+
+    async def replace(self, name: str, environment: Mapping[str, str]) -> None:
+        """Kill a service's process and run it with these settings beside its own, whenever it is started from now on.
+
+        ``{}`` takes them away again. Raises as ``down`` does.
+        """
+        parts = [part for service in self._services for part in self._processes(service)]
+        part = next((part for part in parts if part.name == name), None)
+        if part is None:
+            raise Refused(f"{name} is no process of a service. There are: {', '.join(part.name for part in parts)}.")
+        await self._end(name, how=signal.SIGKILL)
+        await self._begin(_with_settings(part, environment))
+
+    async def add(
+        self,
+        service: str,
+        *,
+        name: str,
+        roles: str,
+        environment: Mapping[str, str] | None = None,
+        watched: bool = False,
+    ) -> ServiceProcess:
+        """Start one more process of a service, which does what ``roles`` say, and wait until it is ready.
+
+        Unless ``watched``, it is not started again when it dies. Raises ``StartFailed``; nothing of it is left then.
+        Raises ``Refused`` when a process of that name runs.
+        """
+        if name in self.home.running.pids():
+            raise Refused(f"{name} runs already.")
+        self._ports |= ports.choose(self.home.ports_file, {name: None})
+        part = _with_settings(self._process(self._service(service), name, roles=roles), environment or {})
+        try:
+            await self._begin(part, watched=watched)
+        except BaseException:
+            with suppress(Refused):  # it may not have been launched at all
+                await self.take_away(name)
+            raise
+        return part
+
+    async def take_away(self, name: str) -> None:
+        """End a process that was added. Raises ``Refused`` when nothing of that name runs."""
+        await self._end(name)
+        self._write_run_file()
 
     @property
     def run(self) -> RunFile:
@@ -137,7 +210,48 @@ class Stack:
                 step.advance(done, len(self._services))
             step.where = ", ".join(service.name for service in self._services)
 
-    async def _start_service(self, part: ServiceProcess) -> None:
+    def _service(self, name: str) -> Service:
+        for service in self._services:
+            if service.name == name:
+                return service
+        raise Refused(f"There is no service {name}. There are: {', '.join(each.name for each in self._services)}.")
+
+    async def _ways_to_access(self) -> dict[str, int]:
+        """By which port each service reaches the one that owns access, where there are links."""
+        owner = next((service.name for service in self._services if service.owns_access), None)
+        if self._links is None or owner is None:
+            return {}
+        port = self._ports[owner]
+        return {
+            each.name: await self._links.port(each.name, owner, port) for each in self._services if each.name != owner
+        }
+
+    async def _end(self, name: str, *, how: int | None = None) -> Part:
+        part = self.home.running.part(name)
+        await self._supervisor.leave(name)
+        await self.home.running.stop(name, how=how)
+        return part
+
+    async def _begin(self, part: Part, *, watched: bool = True) -> None:
+        process = await self.home.running.launch(part)
+        if watched:
+            self._supervisor.watch(part, process)
+        self._write_run_file()
+        await self._until_ready(part)
+
+    async def _until_ready(self, part: Part) -> None:
+        """Wait for it, or for whoever the supervisor starts in its place when it dies meanwhile."""
+        deadline = time.monotonic() + READY_S
+        while True:
+            process = self.home.running.process(part.name)
+            try:
+                return await part.ready(process)
+            except StartFailed:
+                if not self._supervisor.watches(part.name) or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(LOOK_S)
+
+    async def _start_part(self, part: HttpProcess) -> None:
         with self.progress.step(part.name) as step:
             await self.home.running.start(part)
             step.where = part.url
@@ -177,8 +291,8 @@ class Stack:
     def _process(self, service: Service, name: str, *, roles: str) -> ServiceProcess:
         settings = {
             **_own_environment(),
-            **self.infrastructure.database_urls(service.name).environment(),
-            "COVEY_KAFKA_BOOTSTRAP_SERVERS": self.infrastructure.bootstrap_servers,
+            **self.infrastructure.database_urls(service.name, linked=True).environment(),
+            "COVEY_KAFKA_BOOTSTRAP_SERVERS": self.infrastructure.bootstrap_servers_of(service.name),
             "COVEY_HTTP_HOST": "127.0.0.1",
             "COVEY_HTTP_PORT": str(self._ports[name]),
             "COVEY_OPERATOR_TOKEN": self.home.secrets(()).operator_token,
@@ -219,8 +333,9 @@ class Stack:
             }
         if self._access_url is None:
             return {}
+        linked = self._access_ports.get(service.name)
         return {
-            "COVEY_ACCESS_URL": self._access_url,
+            "COVEY_ACCESS_URL": f"http://127.0.0.1:{linked}" if linked else self._access_url,
             "COVEY_ACCESS_CREDENTIAL": secrets.access_credentials[service.name],
         }
 
@@ -247,6 +362,10 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+def _with_settings(part: ServiceProcess, environment: Mapping[str, str]) -> ServiceProcess:
+    return replace(part, command=replace(part.command, environment={**part.command.environment, **environment}))
 
 
 def _own_environment() -> dict[str, str]:

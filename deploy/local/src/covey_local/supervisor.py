@@ -41,12 +41,18 @@ class Supervisor:
         """Watch a part that was launched, from now on."""
         self._watches[part.name] = asyncio.create_task(self._keep(part, process), name=f"watch {part.name}")
 
+    def watches(self, name: str) -> bool:
+        return name in self._watches
+
+    async def leave(self, name: str) -> None:
+        """Watch one part no more. Harmless when it is not watched."""
+        if task := self._watches.pop(name, None):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
     async def release(self) -> None:
         """Watch nothing any more: what ends from now on is meant to end."""
-        for task in self._watches.values():
-            task.cancel()
-        await asyncio.gather(*self._watches.values(), return_exceptions=True)
-        self._watches.clear()
+        await asyncio.gather(*map(self.leave, list(self._watches)))
 
     async def _keep(self, part: Part, process: "subprocess.Popen[bytes]") -> None:
         pause = PAUSES[0]

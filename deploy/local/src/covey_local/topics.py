@@ -1,5 +1,6 @@
 """The topics on a broker, made and kept as the contracts say."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from covey_contracts import Topic
 from covey_local.refused import Refused
 
 PREFIX = "covey."
+KNOWN_WITHIN_S = 30
 
 
 class TopicsRefused(Refused):
@@ -154,6 +156,17 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicas:
         )
         for name, code, message in answer.topic_errors:
             _raise_for(code, name, message)
+        try:
+            async with asyncio.timeout(KNOWN_WITHIN_S):
+                while not await _known(admin, [topic.name for topic in topics]):
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise Refused(f"Kafka made the topics and did not know them after {KNOWN_WITHIN_S:.0f} s.") from error
+
+
+async def _known(admin: AIOKafkaAdminClient, names: list[str]) -> bool:
+    """Whether a broker can be asked for the topics: it learns of them a little later than the controller that made them."""
+    return all(topic["partitions"] for topic in await admin.describe_topics(names))
 
 
 async def _alter(admin: AIOKafkaAdminClient, topics: Sequence[tuple[Topic, Existing]]) -> None:

@@ -4,6 +4,7 @@ Everything starts in the order of this page and stops in the opposite one. The p
 free one is found and remembered; ``.covey/run.json`` says which.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -22,9 +23,25 @@ class Service:
         return f"covey_{self.name}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """One node of Kafka, which is a controller, too."""
+
+    name: str
+    port: int
+    controller_port: int
+
+
 POSTGRES = 20432
-KAFKA = 20092
-KAFKA_CONTROLLER = 20093
+BROKERS: Mapping[int, tuple[Broker, ...]] = {
+    1: (Broker(name="kafka", port=20092, controller_port=20093),),
+    3: (
+        Broker(name="kafka-1", port=20092, controller_port=20093),
+        Broker(name="kafka-2", port=20094, controller_port=20095),
+        Broker(name="kafka-3", port=20096, controller_port=20097),
+    ),
+}
+"""By how many there are: one, or three, each with a copy of everything."""
 SMTP = 20025
 MAIL = 20080
 
