@@ -17,7 +17,17 @@ from covey_chassis.ids import new_id
 from covey_chassis.relay import PAGE_ROWS, Relay
 from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing import DatabaseUrls, NewDatabase, armed
-from covey_chassis.testing.broker import admin, eventually, in_background, insert, new_topic, put, read_all, scalar
+from covey_chassis.testing.broker import (
+    admin,
+    eventually,
+    in_background,
+    insert,
+    new_topic,
+    producing,
+    put,
+    read_all,
+    scalar,
+)
 from covey_chassis.testing.machinery import start_machinery
 from sqlalchemy import make_url
 
@@ -96,6 +106,35 @@ async def test_a_record_carries_the_cloudevents_envelope_in_its_headers_and_noth
     assert headers["ce_correlationid"] == "conversation"
     assert headers["content-type"] == "application/json"
     assert headers["ce_time"].endswith("Z")
+
+
+async def test_a_key_is_in_the_partition_where_every_client_of_kafka_puts_it(
+    database: DatabaseUrls, kafka: str
+) -> None:
+    topic = await new_topic(kafka, partitions=7)
+    await fill(database, topic, keys=30, rows=1)
+
+    async with in_background(a_relay(database, kafka).run()):
+        await emptied(database)
+
+    relayed = {record.key: record.partition for record in await read_all(kafka, topic)}
+    async with producing(kafka) as producer:
+        for key, partition in relayed.items():
+            assert (await producer.send_and_wait(topic, b"{}", key=key)).partition == partition
+
+
+async def test_events_that_do_not_fit_into_one_batch_keep_their_order(database: DatabaseUrls, kafka: str) -> None:
+    topic = await new_topic(kafka)
+    for sequence in range(1, 13):
+        for key in ("key-0", "key-1", "key-2"):
+            await put(database.worker, topic, key, sequence, b'{"face": "' + b"x" * 150_000 + b'"}')
+
+    async with in_background(a_relay(database, kafka).run()):
+        await emptied(database)
+
+    records = await read_all(kafka, topic)
+    assert len(records) == 36
+    assert sequences(records) == {f"key-{number}": list(range(1, 13)) for number in range(3)}
 
 
 async def test_a_row_that_commits_after_later_ones_were_sent_is_sent_too(database: DatabaseUrls, kafka: str) -> None:
@@ -312,7 +351,7 @@ async def test_sends_that_go_on_failing_are_tried_again_after_pauses(
         raise KafkaError("not today")
 
     with monkeypatch.context() as patched:
-        patched.setattr(AIOKafkaProducer, "send", fail)
+        patched.setattr(AIOKafkaProducer, "send_batch", fail)
         async with in_background(a_relay(database, kafka).run()):
             await asyncio.sleep(3)
     assert 2 <= tries <= 6
@@ -363,7 +402,7 @@ async def test_a_producer_whose_send_failed_is_closed_and_not_used_again(
     topic = await new_topic(kafka)
     await put(database.worker, topic, "key", 1)
     used: list[AIOKafkaProducer] = []
-    send = AIOKafkaProducer.send
+    send = AIOKafkaProducer.send_batch
 
     async def fail_once(producer: AIOKafkaProducer, *arguments: object, **named: object) -> object:
         used.append(producer)
@@ -371,7 +410,7 @@ async def test_a_producer_whose_send_failed_is_closed_and_not_used_again(
             raise KafkaError("once")
         return await send(producer, *arguments, **named)
 
-    monkeypatch.setattr(AIOKafkaProducer, "send", fail_once)
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", fail_once)
     async with in_background(a_relay(database, kafka).run()):
         await emptied(database)
         assert used[0] not in used[1:]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from covey_chassis.errors import Refusal
 
@@ -27,8 +28,7 @@ class Unreadable(Exception):
     """The record has no envelope that can be read. Its bytes go to the dead letters."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The CloudEvents attributes of one record. ``sequence`` is None for commands and answers."""
 
     id: str
@@ -81,21 +81,25 @@ def caused_by(cause: Cause) -> Iterator[None]:
 
 def to_headers(envelope: Envelope) -> Headers:
     """The envelope as Kafka headers. The sequence is padded to 20 digits: the CloudEvents extension sorts as text."""
-    attributes = {
-        "ce_specversion": "1.0",
-        "ce_id": envelope.id,
-        "ce_source": envelope.source,
-        "ce_type": envelope.type,
-        "ce_time": envelope.time.isoformat().replace("+00:00", "Z"),
-        "ce_subject": envelope.subject,
-        "ce_partitionkey": envelope.subject,
-        "ce_sequence": None if envelope.sequence is None else f"{envelope.sequence:020d}",
-        "ce_correlationid": envelope.correlation_id,
-        "ce_causationid": envelope.causation_id,
-        "traceparent": envelope.traceparent,
-        "content-type": "application/json",
-    }
-    return [(name, value.encode()) for name, value in attributes.items() if value is not None]
+    subject = envelope.subject.encode()
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", envelope.id.encode()),
+        ("ce_source", envelope.source.encode()),
+        ("ce_type", envelope.type.encode()),
+        ("ce_time", envelope.time.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_subject", subject),
+        ("ce_partitionkey", subject),
+        ("ce_correlationid", envelope.correlation_id.encode()),
+        ("content-type", b"application/json"),
+    ]
+    if envelope.sequence is not None:
+        headers.append(("ce_sequence", b"%020d" % envelope.sequence))
+    if envelope.causation_id is not None:
+        headers.append(("ce_causationid", envelope.causation_id.encode()))
+    if envelope.traceparent is not None:
+        headers.append(("traceparent", envelope.traceparent.encode()))
+    return headers
 
 
 def from_headers(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:

@@ -1,14 +1,17 @@
 """The relay: outbox rows to Kafka, in the order of their IDs, woken after each commit.
 
 One relay is active for a service's database, others stand by: whoever holds the lease row, with a fence number that goes
-up with each new holder. Rows are sent through one idempotent producer without waiting between them, and are deleted, under
-the fence, once Kafka has them all. What is in the table is what is not sent: there is no position to lose, and a row whose
-transaction commits late is still found.
+up with each new holder. Rows are sent through one idempotent producer, a batch for each partition at a time, and are
+deleted, under the fence, once Kafka has them. What is in the table is what is not sent: there is no position to lose, and a
+row whose transaction commits late is still found.
 
 Two rules keep a key's order. A producer is abandoned, never flushed, at the first failed send, and before any of its
 batches can expire (`OLDEST_UNACKED_S`): an idempotent aiokafka producer stays broken for a partition after an error, and a
 batch that expires inside a live producer lets later rows overtake it. And the next producer begins again at the first row
 that is not deleted. Copies that this sends twice carry the same event ID.
+
+A partition that has no leader, or does not acknowledge, makes its keys wait, in all topics, until it does; so do a topic
+that is not there, and a key that Kafka refuses. All other keys flow.
 
 A sweep reads page after page, so what comes to be meanwhile must wait for the next one: a row that is committed behind the
 page that was read, or a key that an operator gives back, would else be overtaken by a later row of its key. Hence a sweep's
@@ -20,27 +23,20 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    InvalidTopicError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    RecordTooLargeError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-)
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge, Histogram
 
 from covey_chassis.clock import Clock
 from covey_chassis.envelope import Envelope, to_headers
 from covey_chassis.failpoints import failpoint
-from covey_chassis.kafka import connection
+from covey_chassis.outgoing import Batch, Outgoing, SendFailed, partition_of
 from covey_chassis.settings import KafkaSettings
 from covey_chassis.waiting import wait_until
 
@@ -51,12 +47,13 @@ LEASE_S = 5.0
 RENEW_S = 1.0
 POLL_S = 0.5
 DEBOUNCE_S = 0.01
-PAGE_ROWS = 500
-PAGES_IN_FLIGHT = 4
-OLDEST_UNACKED_S = 30.0
-REQUEST_TIMEOUT_MS = 120_000
+PAGE_ROWS = 1000
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 5.0
+IN_VAIN_S = 2e-5
+"""The pause after a sweep, for each row that it read in vain: some times longer than the reading takes."""
+CONNECTION = {"application_name": "relay", "synchronous_commit": "off"}
+"""Of its connection. A deletion that a crash of the database undoes costs copies, which carry the same event IDs."""
 TOPIC_S = 3.0
 """How long a topic that the producer does not know is waited for, before its keys wait and all others go on."""
 
@@ -64,24 +61,18 @@ SENT = Counter("covey_relay_sent_total", "Events that Kafka has acknowledged", [
 ABANDONED = Counter("covey_relay_producers_abandoned_total", "Producers given up after a failed or overdue send")
 BLOCKED = Gauge("covey_relay_blocked_keys", "Keys whose first waiting event Kafka refuses for good")
 MISSING = Gauge("covey_relay_missing_topics", "Topics that events wait for and that Kafka does not have")
+STALLED = Gauge("covey_relay_stalled_partitions", "Partitions that events wait for: no leader, or no acknowledgement")
 WAITING = Gauge("covey_outbox_oldest_seconds", "Age of the first event that waits and is not blocked")
 ACTIVE = Gauge("covey_relay_active", "1 where this process holds the relay's lease")
 DELAY = Histogram(
     "covey_relay_delay_seconds",
-    "From the event's making to Kafka's acknowledgement",
+    "From the making of a batch's first event to Kafka's acknowledgement",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300),
 )
-
-REFUSED_FOR_GOOD = (MessageSizeTooLargeError, RecordTooLargeError, InvalidTopicError, TopicAuthorizationFailedError)
-"""Errors that sending the same row again cannot mend. All others are tried again for as long as it takes."""
 
 
 class LeaseLost(Exception):
     """Another relay has taken over. Everything in hand is dropped."""
-
-
-class SendFailed(Exception):
-    """A send failed or took too long: the producer that it went through must not be used again."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +87,13 @@ class _Bounds:
     held: list[str]
 
 
-@dataclass(frozen=True)
-class _Page:
-    """Rows whose sends are under way."""
+@dataclass
+class _Waiting:
+    """What waits for Kafka in this sweep: partitions, and the keys that have a row for one of them. It only grows."""
 
-    rows: Sequence[asyncpg.Record]
-    sent: asyncio.Future[list[object]]
-    since: float
+    partitions: set[TopicPartition]
+    keys: set[str] = field(default_factory=set)
+    rows: int = 0
 
 
 class Relay:
@@ -117,6 +108,7 @@ class Relay:
         self._renewed = 0.0
         self._pause = PAUSE_MIN_S
         self._missing: set[str] = set()
+        self._stalled = 0
         self._looked = 0.0
         self._woken = asyncio.Event()
         self.active = False
@@ -131,7 +123,7 @@ class Relay:
                 await self._connected()
             except asyncio.CancelledError:
                 raise
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError, SendFailed, LeaseLost) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError, LeaseLost) as error:
                 log.warning("relay.interrupted", error=repr(error))
                 await self._rest()
             finally:
@@ -144,9 +136,7 @@ class Relay:
         self._pause = min(self._pause * 2, PAUSE_MAX_S)
 
     async def _connected(self) -> None:
-        database = await asyncpg.connect(
-            self._database_url, timeout=10, command_timeout=20, server_settings={"application_name": "relay"}
-        )
+        database = await asyncpg.connect(self._database_url, timeout=10, command_timeout=20, server_settings=CONNECTION)
         try:
             await database.add_listener(CHANNEL, lambda *_: self.wake())
             while True:
@@ -156,7 +146,8 @@ class Relay:
                     await asyncio.sleep(RENEW_S)
         finally:
             with contextlib.suppress(Exception):  # the connection may be broken: nothing of it is needed any more
-                await asyncio.wait_for(database.close(), 2)
+                async with asyncio.timeout(2):
+                    await database.close()
 
     # --- the lease ---
 
@@ -176,7 +167,7 @@ class Relay:
         )
         self._renewed = time.monotonic()
         if fence is None:
-            for gauge in (WAITING, BLOCKED, MISSING):
+            for gauge in (WAITING, BLOCKED, MISSING, STALLED):
                 gauge.set(0)  # the active relay tells
             return False
         if fence != self._fence:
@@ -199,6 +190,7 @@ class Relay:
         BLOCKED.set(found["blocked"])
         WAITING.set(_age_s(found) if found["occurred_at"] else 0)
         MISSING.set(len(self._missing))
+        STALLED.set(self._stalled)
 
     async def _renew_if_due(self, database: asyncpg.Connection) -> None:
         if time.monotonic() - self._renewed > RENEW_S and not await self._hold_lease(database):
@@ -221,31 +213,26 @@ class Relay:
     async def _send_while_held(self, database: asyncpg.Connection) -> None:
         careful = False
         while True:
-            producer = AIOKafkaProducer(
-                **connection(self._kafka),
-                client_id=f"{self.service}-relay",
-                enable_idempotence=True,
-                acks="all",
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-                max_batch_size=262_144,
-                linger_ms=0,
-            )
+            outgoing = Outgoing(self._kafka, f"{self.service}-relay")
             try:
-                await producer.start()
-                if careful:
-                    await self._sweep_row_by_row(database, producer)
-                    careful = False
+                await outgoing.start()
                 while True:
                     self._woken.clear()
-                    await self._sweep(database, producer)
+                    in_vain = await self._sweep(database, outgoing, careful=careful)
+                    careful = False
                     self._pause = PAUSE_MIN_S
+                    await asyncio.sleep(min(in_vain * IN_VAIN_S, RENEW_S))
                     await self._wait(database)
-            except SendFailed as error:
-                log.warning("relay.producer_abandoned", error=str(error))
+            except SendFailed as failed:
+                log.warning("relay.producer_abandoned", error=str(failed))
                 ABANDONED.inc()
-                careful = True
+                await self._delete_delivered(database, outgoing)
+                careful = failed.for_good and len(failed.batch.rows) > 1
+                if failed.for_good and not careful:
+                    await self._set_aside(database, failed.batch.rows[0], failed.error)
             finally:
-                await _abandon(producer)
+                await outgoing.abandon()
+            await self._renew_if_due(database)
             await self._rest()
             await self._renew_if_due(database)
 
@@ -265,10 +252,11 @@ class Relay:
         )
         return _Bounds(found["last"], found["held"])
 
-    async def _page(self, database: asyncpg.Connection, bounds: _Bounds, after: int, rows: int) -> list[asyncpg.Record]:
+    async def _page(self, database: asyncpg.Connection, bounds: _Bounds, after: int) -> list[asyncpg.Record]:
         page: list[asyncpg.Record] = await database.fetch(
             """
-            SELECT id, event_id, topic, key, sequence, occurred_at, correlation_id, causation_id, traceparent, payload
+            SELECT id, event_id::text, topic, key, sequence, occurred_at, correlation_id, causation_id, traceparent,
+                   payload
               FROM outbox
              WHERE id > $1 AND id <= $2 AND key <> ALL($3::text[])
              ORDER BY id
@@ -277,64 +265,111 @@ class Relay:
             after,
             bounds.last,
             bounds.held,
-            rows,
+            PAGE_ROWS,
         )
         return page
 
-    async def _sweep(self, database: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
-        """Send all that waits, from the first row on, some pages ahead of the acknowledgements."""
-        in_flight: deque[_Page] = deque()
-        await self._look_again(producer)
-        bounds = await self._bounds(database)
-        rows = await self._page(database, bounds, 0, PAGE_ROWS)
-        try:
-            while rows and not await self._miss(producer, rows):
-                await failpoint("relay.after_select")
-                in_flight.append(await self._send(producer, rows))
-                if len(in_flight) == PAGES_IN_FLIGHT:
-                    await self._settle(database, in_flight.popleft())
-                full = len(rows) == PAGE_ROWS
-                rows = await self._page(database, bounds, rows[-1]["id"], PAGE_ROWS) if full else []
-            while in_flight:
-                await self._settle(database, in_flight.popleft())
-        finally:
-            for page in in_flight:
-                page.sent.cancel()
+    async def _sweep(self, database: asyncpg.Connection, outgoing: Outgoing, *, careful: bool) -> int:
+        """Send all that waits, from the first row on; how many rows were read in vain, as they have to wait.
 
-    async def _miss(self, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> bool:
+        A careful sweep sends row by row: so it is the row that cannot be sent whose batch is refused.
+        """
+        await self._look_again(outgoing)
+        await self._settle(database, outgoing)
+        waiting = _Waiting(outgoing.under_way())
+        bounds = await self._bounds(database)
+        rows = await self._page(database, bounds, 0)
+        while rows and not await self._miss(database, outgoing, rows):
+            await failpoint("relay.after_select")
+            following = asyncio.ensure_future(self._next_page(database, outgoing, bounds, rows))
+            try:
+                await asyncio.sleep(0)  # the database is at it while these rows are made into batches
+                batches = self._batches(outgoing, rows, waiting, careful=careful)
+                rows = await following
+            finally:
+                following.cancel()
+            await self._send(database, outgoing, batches, waiting)
+        while outgoing.moves():
+            await outgoing.change(RENEW_S)
+            await self._settle(database, outgoing)
+        self._stalled = len(waiting.partitions)
+        return waiting.rows
+
+    async def _next_page(
+        self, database: asyncpg.Connection, outgoing: Outgoing, bounds: _Bounds, rows: Sequence[asyncpg.Record]
+    ) -> list[asyncpg.Record]:
+        """The rows after these; what Kafka has of those before them is deleted first."""
+        await self._settle(database, outgoing)
+        return await self._page(database, bounds, rows[-1]["id"]) if len(rows) == PAGE_ROWS else []
+
+    async def _send(
+        self,
+        database: asyncpg.Connection,
+        outgoing: Outgoing,
+        batches: dict[TopicPartition, deque[Batch]],
+        waiting: _Waiting,
+    ) -> None:
+        """Hand over all batches of a page, those of a partition one after the other, but for what has to wait."""
+        while batches:
+            for partition in list(batches):
+                if outgoing.waits(partition):
+                    waiting.partitions.add(partition)
+                    waiting.keys.update(row["key"] for batch in batches.pop(partition) for row in batch.rows)
+                elif outgoing.is_free(partition):
+                    await outgoing.send(batches[partition].popleft())
+                    await failpoint("relay.after_send")
+                    if not batches[partition]:
+                        del batches[partition]
+            if batches:
+                await outgoing.change(RENEW_S)
+                outgoing.check()
+                await self._renew_if_due(database)
+
+    def _batches(
+        self, outgoing: Outgoing, rows: Sequence[asyncpg.Record], waiting: _Waiting, *, careful: bool
+    ) -> dict[TopicPartition, deque[Batch]]:
+        """The rows that can be sent, by partition, in as few batches as hold them."""
+        found: dict[TopicPartition, deque[Batch]] = {}
+        partitions = {topic: outgoing.partitions(topic) for topic in {row["topic"] for row in rows}}
+        for row in rows:
+            topic, key = row["topic"], row["key"]
+            partition = partition_of(topic, key, partitions[topic])
+            if key in waiting.keys or partition in waiting.partitions:
+                waiting.keys.add(key)
+                waiting.rows += 1
+                continue
+            batches = found.setdefault(partition, deque())
+            headers = to_headers(self._envelope(row))
+            if not batches or careful or not batches[-1].append(row, headers):
+                batches.append(outgoing.empty_batch(partition, partitions[topic]))
+                batches[-1].append(row, headers)
+        return found
+
+    async def _miss(self, database: asyncpg.Connection, outgoing: Outgoing, rows: Sequence[asyncpg.Record]) -> bool:
         """Whether a topic of these rows is not there. Their keys wait from the next sweep on, which begins at once."""
-        missing = {topic for topic in {row["topic"] for row in rows} if not await _is_there(producer, topic, TOPIC_S)}
-        for topic in missing:
-            log.error("relay.topic_missing", topic=topic)
+        missing = set()
+        for topic in {row["topic"] for row in rows}:
+            if not await outgoing.has_topic(topic, TOPIC_S):
+                log.error("relay.topic_missing", topic=topic)
+                missing.add(topic)
+            await self._renew_if_due(database)
         if missing:
             self._missing |= missing
             self._looked = time.monotonic()
             self.wake()
         return bool(missing)
 
-    async def _look_again(self, producer: AIOKafkaProducer) -> None:
-        """Are the topics there by now that were missing?"""
-        if self._missing and time.monotonic() - self._looked > RENEW_S:
-            self._missing = {topic for topic in self._missing if not await _is_there(producer, topic, 0.2)}
+    async def _look_again(self, outgoing: Outgoing) -> None:
+        """Are the topics and leaders there by now that were missing?"""
+        if (self._missing or self._stalled) and time.monotonic() - self._looked > RENEW_S:
+            self._missing = {topic for topic in self._missing if not await outgoing.has_topic(topic, 0.2)}
+            if self._stalled:
+                outgoing.look_for_leaders()
             self._looked = time.monotonic()
-
-    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> _Page:
-        futures: list[asyncio.Future[object]] = []
-        try:
-            async with asyncio.timeout(OLDEST_UNACKED_S):
-                for row in rows:
-                    headers = to_headers(self._envelope(row))
-                    sent = await producer.send(row["topic"], row["payload"], key=row["key"].encode(), headers=headers)
-                    futures.append(sent)
-        except (KafkaError, TimeoutError) as error:
-            for future in futures:
-                future.cancel()
-            raise SendFailed(repr(error)) from error
-        return _Page(rows, asyncio.gather(*futures, return_exceptions=True), time.monotonic())
 
     def _envelope(self, row: asyncpg.Record) -> Envelope:
         return Envelope(
-            id=str(row["event_id"]),
+            id=row["event_id"],
             source=f"/{self.service}",
             type=row["topic"],
             time=row["occurred_at"],
@@ -345,23 +380,22 @@ class Relay:
             traceparent=row["traceparent"],
         )
 
-    async def _settle(self, database: asyncpg.Connection, page: _Page) -> None:
-        """Wait for Kafka to have the whole page, then delete its rows."""
-        while not page.sent.done():
-            left = OLDEST_UNACKED_S - (time.monotonic() - page.since)
-            if left <= 0:
-                raise SendFailed("the oldest row was not acknowledged in time")
-            await asyncio.wait([page.sent], timeout=min(left, RENEW_S))
-            await self._renew_if_due(database)
-        failures = [result for result in page.sent.result() if isinstance(result, BaseException)]
-        if failures:
-            raise SendFailed(repr(failures[0]))
+    async def _settle(self, database: asyncpg.Connection, outgoing: Outgoing) -> None:
+        """Delete what Kafka has acknowledged, and see that the rest may still come."""
+        await self._renew_if_due(database)
+        await self._delete_delivered(database, outgoing)
+        outgoing.check()
+
+    async def _delete_delivered(self, database: asyncpg.Connection, outgoing: Outgoing) -> None:
+        delivered = outgoing.delivered()
+        if not delivered:
+            return
         await failpoint("relay.after_ack")
-        await self._delete(database, page.rows)
+        await self._delete(database, [row for batch in delivered for row in batch.rows])
         await failpoint("relay.after_delete")
-        for row in page.rows:
-            SENT.labels(row["topic"]).inc()
-            DELAY.observe(_age_s(row))
+        for batch in delivered:
+            SENT.labels(batch.partition.topic).inc(len(batch.rows))
+            DELAY.observe(_age_s(batch.rows[0]))
 
     async def _delete(self, database: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> None:
         held = await database.fetchval(
@@ -375,26 +409,6 @@ class Relay:
         )
         if held is None:
             raise LeaseLost
-
-    async def _sweep_row_by_row(self, database: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
-        """After a failed send: find the row that cannot be sent, set its key aside, and let all others flow."""
-        rows = await self._page(database, await self._bounds(database), 0, PAGE_ROWS * PAGES_IN_FLIGHT)
-        if await self._miss(producer, rows):
-            return
-        for row in rows:
-            try:
-                page = await self._send(producer, [row])
-            except SendFailed as error:
-                if isinstance(error.__cause__, REFUSED_FOR_GOOD):
-                    await self._set_aside(database, row, error.__cause__)
-                    return
-                raise
-            await asyncio.wait([page.sent], timeout=OLDEST_UNACKED_S)
-            failure = page.sent.result()[0] if page.sent.done() else None
-            if isinstance(failure, REFUSED_FOR_GOOD):
-                await self._set_aside(database, row, failure)
-                raise SendFailed(f"set aside {row['topic']} {row['event_id']}")
-            await self._settle(database, page)
 
     async def _set_aside(self, database: asyncpg.Connection, row: asyncpg.Record, error: BaseException) -> None:
         """Block the key behind its first row: order is kept for when an operator has mended the cause."""
@@ -411,33 +425,12 @@ class Relay:
             self._fence,
         )
         self._pause = PAUSE_MIN_S
-        log.error("relay.key_blocked", topic=row["topic"], event_id=str(row["event_id"]), error=repr(error))
-
-
-async def _is_there(producer: AIOKafkaProducer, topic: str, within_s: float) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            return bool(await producer.partitions_for(topic))
-    except (TimeoutError, UnknownTopicOrPartitionError):
-        return False
-    except TopicAuthorizationFailedError:
-        return True  # sending will say so
+        log.error("relay.key_blocked", topic=row["topic"], event_id=row["event_id"], error=repr(error))
 
 
 def _age_s(row: asyncpg.Record) -> float:
     age: timedelta = Clock.now() - row["occurred_at"]
     return age.total_seconds()
-
-
-async def _abandon(producer: AIOKafkaProducer) -> None:
-    """Close the producer's sockets without flushing: what it still holds must not be written any more.
-
-    aiokafka has no public way to stop without a flush, hence its two private names.
-    """
-    producer._closed = True
-    for close in (producer._sender.close, producer.client.close):
-        with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            await asyncio.wait_for(close(), 2)
 
 
 class Notifier:
@@ -478,4 +471,5 @@ class Notifier:
                 await asyncio.sleep(DEBOUNCE_S)
         finally:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(database.close(), 2)
+                async with asyncio.timeout(2):
+                    await database.close()
