@@ -662,6 +662,12 @@ async def test_while_kafka_is_away_at_the_start_no_restart_is_asked_for(
         assert await subscription.ready() is not None
 
 
+async def test_kafka_is_found_by_the_second_of_its_addresses(toys: Toys, kafka: str) -> None:
+    async with toys.running(kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:1,{kafka}")):
+        await toys.send(1)
+        await toys.have(1)
+
+
 async def test_a_consumer_that_no_longer_polls_is_stuck_but_not_while_kafka_gives_no_answer(
     database: DatabaseUrls, sealing_keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,16 +54,19 @@ class Story:
         """A group is registered, with a broker of record by firm number."""
         group_id = new_id()
         self._groups[group_id] = 1
-        await self.covey.deliver(self._state(GroupRegistered, group_id, broker, units), sequence=1)
+        await self.covey.deliver(self.state(GroupRegistered, group_id, broker, units), sequence=1)
         return group_id
 
     async def changes_broker(self, group_id: UUID, broker: str | None, units: Sequence[str] = ("001", "002")) -> None:
         """The carrier's book says another broker of record, or none."""
         self._groups[group_id] += 1
-        state = self._state(GroupChanged, group_id, broker, units)
+        state = self.state(GroupChanged, group_id, broker, units)
         await self.covey.deliver(state, sequence=self._groups[group_id])
 
-    def _state(self, kind: type[GroupState], group_id: UUID, broker: str | None, units: Sequence[str]) -> GroupState:
+    def state(
+        self, kind: type[GroupState], group_id: UUID, broker: str | None, units: Sequence[str] = ("001", "002")
+    ) -> GroupState:
+        """What the carrier's book says of a group."""
         contact = Contact(name="Ann Signer", email="ann@bakery.example")
         sealed = self.covey.context.keyring.seal(GroupContacts(contract_signer=contact, billing_contact=contact))
         return kind(

@@ -1,5 +1,6 @@
 """What a group's events do to the book and to its renewal."""
 
+import random
 from datetime import date
 
 from covey_chassis.clock import Clock
@@ -197,3 +198,49 @@ async def test_a_fact_without_a_number_waits_for_an_operator_and_changes_nothing
 
     assert [parked.key for parked in await covey.parked()] == [event.key]
     assert (await covey.api.get("/v1/book")).json()["items"] == []
+
+
+async def test_many_groups_at_once_end_as_they_would_one_by_one(covey, group):
+    """Names and dates that move, there and back, and what is no news any more: in batches, and as records by themselves."""
+    await covey.move_date(TODAY)
+    dice = random.Random(11)
+    dates = [date(2098, 4, 1), date(2098, 9, 1), date(2098, 12, 1)]
+    lives = {
+        number: [
+            (sequence, dice.choice(dates), dice.choice(["Wren", "Lark", "Rook"]))
+            for sequence in dice.sample(range(1, 9), 6)
+        ]
+        for number in range(12)
+    }
+
+    def told_of(way):
+        return [
+            (group(f"{way}-{number}", renewal_date, kind=GroupChanged, number=f"{way}-{name}"), sequence)
+            for number, life in lives.items()
+            for sequence, renewal_date, name in life
+        ]
+
+    for event, sequence in told_of("by itself"):
+        await covey.deliver(event, sequence=sequence)
+    together = told_of("at once")
+    for start in range(0, len(together), 25):
+        await covey.deliver_at_once(together[start : start + 25])
+
+    async def became_of(way):
+        async with covey.transaction() as session:
+            return (
+                await session.execute(
+                    text(
+                        "SELECT right(legal_name, 3), replace(group_number, :way, ''), b.sequence, renewal_date,"
+                        " plan_year, effective_date, status, r.sequence"
+                        " FROM book b LEFT JOIN renewal r USING (group_id) WHERE legal_name LIKE :way || '%'"
+                        " ORDER BY right(legal_name, 3), plan_year"
+                    ),
+                    {"way": way},
+                )
+            ).all()
+
+    assert await covey.parked() == []
+    by_itself = [(row[0].rpartition("-")[2], *row[1:]) for row in await became_of("by itself")]
+    assert [(row[0].rpartition("-")[2], *row[1:]) for row in await became_of("at once")] == by_itself
+    assert len(by_itself) >= len(lives)

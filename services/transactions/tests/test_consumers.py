@@ -1,10 +1,16 @@
 """Copies of groups, what they offer, and renewals: as they were told of last, in whatever order."""
 
+import asyncio
+import random
+
 import pytest
 from covey_chassis.clock import Clock
-from covey_chassis.envelope import Envelope, to_headers
+from covey_chassis.consumer import Arrived
+from covey_chassis.envelope import Envelope, from_headers, to_headers
+from covey_chassis.testing.broker import eventually, headers
 from covey_contracts.membership import GroupChanged
 from covey_contracts.renewals import RenewalStatus
+from covey_transactions.use_cases.keep_groups import keep_groups
 from sqlalchemy import text
 
 
@@ -111,3 +117,71 @@ async def test_a_fact_without_a_number_waits_for_an_operator_and_changes_nothing
 
     assert [parked.key for parked in await covey.parked()] == [told.key]
     assert await rows(covey, "SELECT 1 FROM group_copy") == await rows(covey, "SELECT 1 FROM renewal_copy") == []
+
+
+async def test_many_groups_at_once_end_as_they_would_one_by_one(covey, group):
+    dice = random.Random(11)
+    plans = [(2099, "GOLD-79"), (2100, "GOLD-80"), (2100, "SILVER-70")]
+    lives = [
+        (number, sequence, dice.choice(["Nevada", "Oregon"]), dice.choices(plans, k=dice.randrange(3)))
+        for number in range(12)
+        for sequence in dice.sample(range(1, 9), 6)
+    ]
+
+    def told(way):
+        return [
+            (
+                group(f"{way} {number:02}", kind=GroupChanged, number=f"{sequence}", region=region, plans=offered),
+                sequence,
+            )
+            for number, sequence, region, offered in lives
+        ]
+
+    async def became_of(way):
+        return await rows(
+            covey,
+            "SELECT right(legal_name, 2), sequence, group_number, market_region, plan_year, plan_id"
+            " FROM group_copy LEFT JOIN group_plan USING (group_id)"
+            f" WHERE legal_name LIKE '{way}%' ORDER BY 1, 5, 6",
+        )
+
+    for event, sequence in told("by itself"):
+        await covey.deliver(event, sequence=sequence)
+    known = await known_plans(covey)
+    together = told("at once")
+    for start in range(0, len(together), 25):
+        await covey.deliver_at_once(together[start : start + 25])
+
+    assert await became_of("at once") == await became_of("by itself")
+    assert len(await became_of("at once")) >= 12
+    assert await known_plans(covey) == known
+
+
+async def test_an_older_event_that_another_process_takes_at_the_same_time_leaves_the_newer_plans(covey, group):
+    """Registered and changed are two topics: after a rebalance, two processes may be at work on one group."""
+    older = group("Acme", plans=[(2100, "GOLD-80")])
+    newer = group("Acme", kind=GroupChanged, plans=[(2100, "SILVER-70")])
+
+    async with covey.transaction() as first:
+        await keep_groups(first, [arrived(newer, 2)])
+
+        async def take_the_older():
+            async with covey.transaction() as second:
+                await keep_groups(second, [arrived(older, 1)])
+
+        late = asyncio.create_task(take_the_older())
+        await eventually(lambda: somebody_waits(covey))
+    await late
+
+    assert await rows(covey, "SELECT sequence FROM group_copy") == [(2,)]
+    assert await group_plans(covey) == [(2100, "SILVER-70")]
+
+
+def arrived(event, sequence):
+    return Arrived(event, from_headers(headers(event.topic.name, event.key, sequence=sequence)))
+
+
+async def somebody_waits(covey):
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with covey.transaction() as session:
+        return await session.scalar(text(query))

@@ -1,7 +1,8 @@
 """What a service declares to listen: named consumers, and a handler for each kind of event.
 
 Handlers get a session, the event and its envelope; they never commit. A handler that refuses (``errors.Refusal``) or fails
-has its record's key parked, and is called again later.
+has its record's key parked, and is called again later. A handler of many gets a batch's events at once, where a statement
+for each would be too slow; those that it refuses together come again one by one.
 
 The records of an *acting* consumer are commands: each is done for an account, by its rights (``access.check_signed``), and
 answered. So each is alone in a transaction of the request role, as an HTTP request is; while rights cannot be verified it
@@ -9,9 +10,11 @@ waits; and one that is no such command is put aside without parking a key that o
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from itertools import groupby
+from typing import Generic, Literal, Protocol, TypeVar
 
 from covey_contracts import Event
 from opentelemetry import trace
@@ -43,7 +46,30 @@ class Record(Protocol):
 
 
 E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True)
+class Arrived(Generic[E]):
+    """An event, and what travelled around it."""
+
+    event: E
+    envelope: Envelope
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """What is done in the block is part of the conversation that the event belongs to, and of its trace."""
+        traceparent = self.envelope.traceparent
+        parent = _propagator.extract({"traceparent": traceparent}) if traceparent else None
+        name = f"process {self.envelope.type}"
+        with (
+            tracer.start_as_current_span(name, context=parent, kind=trace.SpanKind.CONSUMER),
+            caused_by(Cause(self.envelope.correlation_id, self.envelope.id)),
+        ):
+            yield
+
+
 Handler = Callable[[AsyncSession, E, Envelope], Awaitable[None]]
+HandlerOfMany = Callable[[AsyncSession, Sequence[Arrived[E]]], Awaitable[None]]
 
 
 class Consumer:
@@ -62,12 +88,29 @@ class Consumer:
         self.since = since
         self.records_at_once = 1 if acting else records_at_once
         self.acting = acting
-        self.handlers: dict[str, tuple[type[Event], Handler[Event]]] = {}
+        self.handlers: dict[str, tuple[type[Event], HandlerOfMany[Event]]] = {}
 
     def on(self, *kinds: type[E]) -> Callable[[Handler[E]], Handler[E]]:
         """Register the handler of these kinds of events."""
 
         def register(handler: Handler[E]) -> Handler[E]:
+            async def one_by_one(session: AsyncSession, arrived: Sequence[Arrived[E]]) -> None:
+                for each in arrived:
+                    with each.taken():
+                        await handler(session, each.event, each.envelope)
+
+            self.on_many(*kinds)(one_by_one)
+            return handler
+
+        return register
+
+    def on_many(self, *kinds: type[E]) -> Callable[[HandlerOfMany[E]], HandlerOfMany[E]]:
+        """Register a handler that gets as many events at once as there are, in their keys' order.
+
+        What it does for one of them, and what is emitted then, it does in that event's ``taken()``.
+        """
+
+        def register(handler: HandlerOfMany[E]) -> HandlerOfMany[E]:
             for kind in kinds:
                 self.handlers[kind.topic.name] = (kind, handler)  # type: ignore[assignment]  # called with this kind only
             return handler
@@ -117,13 +160,12 @@ def faults(error: ValidationError) -> str:
     return "; ".join(f"{'/'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
 
 
-async def handle(session: AsyncSession, consumer: Consumer, envelope: Envelope, value: bytes) -> None:
-    """Parse the event and run its handler, as part of the conversation that the event belongs to."""
-    kind, handler = consumer.handlers[envelope.type]
-    event = kind.model_validate_json(value)
-    parent = _propagator.extract({"traceparent": envelope.traceparent}) if envelope.traceparent else None
-    with (
-        tracer.start_as_current_span(f"process {envelope.type}", context=parent, kind=trace.SpanKind.CONSUMER),
-        caused_by(Cause(envelope.correlation_id, envelope.id)),
-    ):
-        await handler(session, event, envelope)
+async def handle(session: AsyncSession, consumer: Consumer, arrived: Sequence[tuple[Envelope, bytes]]) -> None:
+    """Parse the events and run their handlers, in order; neighbours that have one handler, at once."""
+    for handler, run in groupby(arrived, lambda each: consumer.handlers[each[0].type][1]):
+        await handler(session, [_parsed(consumer, envelope, value) for envelope, value in run])
+
+
+def _parsed(consumer: Consumer, envelope: Envelope, value: bytes) -> Arrived[Event]:
+    kind, _ = consumer.handlers[envelope.type]
+    return Arrived(kind.model_validate_json(value), envelope)

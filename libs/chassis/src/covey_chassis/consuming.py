@@ -4,9 +4,10 @@ The batch's transaction begins by moving the consumer's stored positions, so tha
 processes that both believe to own a partition only one can commit (``Fenced``), and a database that was restored to an
 earlier state reads again what it has lost. The inbox catches records that were sent twice.
 
-A batch is tried without savepoints; only if it fails is it run again with a savepoint for each record. A record that a
-handler or the model refuses parks its key (``covey_chassis.parking``); what cannot be read at all goes to the dead letters
-as it came; what passes by itself (``covey_chassis.transient``) is raised: the batch is run again, nothing is parked.
+A batch is tried at once and without savepoints; only if it fails is it run again, record by record, each in a savepoint. A
+record that a handler or the model refuses parks its key (``covey_chassis.parking``); what cannot be read at all goes to the
+dead letters as it came; what passes by itself (``covey_chassis.transient``) is raised: the batch is run again, nothing is
+parked.
 """
 
 import base64
@@ -23,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_chassis import parking
 from covey_chassis.consumer import Consumer, Message, Record, handle, read
 from covey_chassis.db import Database
-from covey_chassis.envelope import Unreadable, storable
+from covey_chassis.envelope import Envelope, Unreadable, storable
 from covey_chassis.failpoints import failpoint
 from covey_chassis.transient import is_transient
 
@@ -94,6 +95,7 @@ async def _attempt(
         outcomes.update((record.topic, "unreadable") for record, _ in unreadable)
         fresh = await _enter_inbox(session, consumer, messages)
         waiting = await parking.waiting_keys(session, consumer.name, {message.key for message in messages})
+        due: list[Message] = []
         for message in messages:
             identity = (message.envelope.source, message.envelope.id)
             if identity not in fresh:
@@ -104,30 +106,35 @@ async def _attempt(
                 outcome = "queued"
             else:
                 fresh.discard(identity)
-                if refusal := await _handle(session, consumer, message, careful=careful):
+                if not careful:
+                    due.append(message)
+                    outcome = "done"
+                elif refusal := await _refusal(session, consumer, message):
                     await parking.park(session, consumer.name, message, refusal)
                     waiting.add(message.key)
                     outcome = "parked"
                 else:
                     outcome = "done"
             outcomes[message.record.topic, outcome] += 1
+        await handle(session, consumer, [_taken(message) for message in due])
         await failpoint("consumer.before_commit")
     return outcomes
 
 
-async def _handle(session: AsyncSession, consumer: Consumer, message: Message, *, careful: bool) -> Exception | None:
-    """Run the handler. What refuses the record is returned when careful, in whose savepoint it has left no trace."""
-    if not careful:
-        await handle(session, consumer, message.envelope, message.record.value or b"")
-        return None
+async def _refusal(session: AsyncSession, consumer: Consumer, message: Message) -> Exception | None:
+    """Run the handler of one message, in a savepoint. What refuses the record, which has left no trace then."""
     try:
         async with session.begin_nested():
-            await handle(session, consumer, message.envelope, message.record.value or b"")
+            await handle(session, consumer, [_taken(message)])
     except Exception as error:
         if is_transient(error):
             raise
         return error
     return None
+
+
+def _taken(message: Message) -> tuple[Envelope, bytes]:
+    return message.envelope, message.record.value or b""
 
 
 async def move_positions(session: AsyncSession, consumer: Consumer, spans: Sequence[Span]) -> None:

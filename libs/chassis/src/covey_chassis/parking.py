@@ -144,7 +144,7 @@ async def _retry(session: AsyncSession, consumer: Consumer, due: Row[Any]) -> No
     envelope = from_headers((name, value.encode()) for name, value in head.headers)
     try:
         async with session.begin_nested():
-            await handle(session, consumer, envelope, head.payload)
+            await handle(session, consumer, [(envelope, head.payload)])
     except Exception as error:
         if is_transient(error):
             raise

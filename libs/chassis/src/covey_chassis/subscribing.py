@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -29,6 +29,7 @@ from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer, Record
 from covey_chassis.consuming import Fenced, Span, move_positions, take
 from covey_chassis.db import Database
+from covey_chassis.failpoints import failpoint
 from covey_chassis.transient import is_transient
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,11 @@ PAUSE_S = 1.0
 REACTIONS_BACK = timedelta(days=25)
 """How far back a reaction's consumer begins anew when Kafka no longer has its position: within the inbox's memory."""
 STUCK_S = 60.0
+LOOK_MS = 200
+"""After so long without a record the consumer looks whether it shall stop."""
+ONE_MS = 1_000
+"""How long one record that is there is waited for: longer than a fetch of other partitions may wait at the broker (500 ms),
+as there is one fetch at a time."""
 ANSWER_S = 2.0
 """How long a probe waits for Kafka: less than the probe itself may take."""
 
@@ -48,9 +54,6 @@ LAG = Gauge("covey_consumer_lag_records", "Records behind the end of the partiti
 OUT_OF_RANGE = Counter(
     "covey_consumer_out_of_range_total", "Stored positions that Kafka no longer has", ["consumer", "topic"]
 )
-
-
-NextBatch = Callable[[AIOKafkaConsumer], Awaitable[tuple[ConsumerRecord, ...]]]
 
 
 class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not typed here
@@ -102,23 +105,27 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                     raise
                 await asyncio.sleep(0.2)
 
-    async def next_batch(self, whole_batch: NextBatch, kafka: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
-        """What FastStream would read next.
+    async def next_batch(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
+        """What there is to read, as soon as there is anything. FastStream's own way sleeps between two looks.
 
         aiokafka cannot parse a header's name that is not UTF-8, which other clients can write: FastStream's loop would
         end, for all partitions. Then it is the next record of each; one that cannot be parsed comes with nothing in it.
         """
         try:
-            return await whole_batch(kafka)
+            found = await consumer.getmany(timeout_ms=LOOK_MS, max_records=self.consumer.records_at_once)
+            return tuple(chain.from_iterable(found.values()))
         except UnicodeDecodeError:
-            return tuple([record async for record in self._one_of_each(kafka)])
+            return tuple([record async for record in self._one_of_each(consumer)])
 
     async def _one_of_each(self, kafka: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
         places = {partition: self._next[partition] for partition in kafka.assignment() & self._next.keys()}
         for partition, offset in places.items():
+            end = kafka.highwater(partition)
+            if end is not None and offset >= end:
+                continue
             kafka.seek(partition, offset)
             try:
-                found = await kafka.getmany(partition, timeout_ms=200, max_records=1)
+                found = await kafka.getmany(partition, timeout_ms=ONE_MS, max_records=1)
             except UnicodeDecodeError:
                 log.error("consumer.not_parsed", topic=partition.topic, partition=partition.partition, offset=offset)
                 kafka.seek(partition, offset + 1)
@@ -132,10 +139,12 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         records: Sequence[Record] = message.raw_message
         self._idle.clear()
         try:
+            await failpoint("consumer.after_poll")
             if await self._fits(records):
                 await self._take(records)
                 with contextlib.suppress(KafkaError):  # Kafka's offsets are for those who watch: the positions are ours
                     await message.ack()
+                await failpoint("consumer.after_ack")
             else:
                 await message.nack()
                 await self._seek(_partitions(records))
@@ -386,7 +395,6 @@ def subscribe(broker: KafkaBroker, consumer: Consumer, database: Database, *, se
         group_id=consumer.name,
         batch=True,
         max_records=consumer.records_at_once,
-        batch_timeout_ms=10,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.NACK_ON_ERROR,
         listener=subscription,
@@ -399,7 +407,7 @@ def subscribe(broker: KafkaBroker, consumer: Consumer, database: Database, *, se
     )
     subscriber(subscription.on_batch)
     subscription.subscriber = subscriber
-    subscriber.get_msg = partial(subscription.next_batch, subscriber.get_msg)  # type: ignore[method-assign]
+    subscriber.get_msg = subscription.next_batch  # type: ignore[method-assign]
     return subscription
 
 

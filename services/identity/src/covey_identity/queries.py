@@ -163,15 +163,25 @@ async def lasting_appointment(session: AsyncSession, group_id: UUID) -> Appointm
     return (await session.scalars(query.with_for_update().execution_options(populate_existing=True))).one_or_none()
 
 
-async def broker_of(session: AsyncSession, group_id: UUID) -> BrokerOfRecord | None:
-    """The group's broker of record as it is known here, in the words of the carrier's book."""
+async def hold_groups(session: AsyncSession, group_ids: Collection[UUID]) -> set[UUID]:
+    """Which of the groups are known. Their copies are held; grants may come to be in them meanwhile."""
+    query = select(GroupCopy.group_id).where(GroupCopy.group_id.in_(group_ids)).order_by(GroupCopy.group_id)
+    return set(await session.scalars(query.with_for_update(key_share=True)))
+
+
+async def brokers_of(session: AsyncSession, group_ids: Collection[UUID]) -> dict[UUID, BrokerOfRecord]:
+    """The groups' brokers of record as they are known here, in the words of the carrier's book; no entry for none."""
     query = (
-        select(Firm.firm_number, Firm.firm_name, Appointment.acquired_on)
+        select(Appointment.group_id, Firm.firm_number, Firm.firm_name, Appointment.acquired_on)
         .join(Firm, Firm.id == Appointment.firm_id)
-        .where(Appointment.group_id == group_id, Appointment.ends_on.is_(None))
+        .where(Appointment.group_id.in_(group_ids), Appointment.ends_on.is_(None))
     )
-    row = (await session.execute(query)).one_or_none()
-    return row and BrokerOfRecord(firm_number=row.firm_number, firm_name=row.firm_name, acquired_date=row.acquired_on)
+    return {
+        row.group_id: BrokerOfRecord(
+            firm_number=row.firm_number, firm_name=row.firm_name, acquired_date=row.acquired_on
+        )
+        for row in await session.execute(query)
+    }
 
 
 async def groups_served_by(session: AsyncSession, firm_id: UUID) -> list[UUID]:

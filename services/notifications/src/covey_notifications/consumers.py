@@ -1,7 +1,9 @@
 """What notifications listens to."""
 
+from collections.abc import Sequence
+
 from covey_chassis.clock import Clock
-from covey_chassis.consumer import Consumer
+from covey_chassis.consumer import Arrived, Consumer
 from covey_chassis.db import CLOCK
 from covey_chassis.envelope import Envelope
 from covey_contracts.identity import (
@@ -31,17 +33,16 @@ from covey_notifications.use_cases.announce_renewal import announce_renewal
 from covey_notifications.use_cases.announce_requested_mail import announce_requested_mail
 from covey_notifications.use_cases.announce_transaction import announce_transaction
 from covey_notifications.use_cases.keep_account import keep_account
-from covey_notifications.use_cases.keep_group import keep_group
+from covey_notifications.use_cases.keep_groups import keep_groups
 
 groups = Consumer("notifications.groups", since="beginning")
 accounts = Consumer("notifications.accounts", since="beginning")
 reactions = Consumer("notifications.reactions", since="now")
 
 
-@groups.on(GroupRegistered, GroupChanged)
-async def on_group(session: AsyncSession, event: GroupState, envelope: Envelope) -> None:
-    assert envelope.sequence is not None
-    await keep_group(session, event, sequence=envelope.sequence)
+@groups.on_many(GroupRegistered, GroupChanged)
+async def on_groups(session: AsyncSession, arrived: Sequence[Arrived[GroupState]]) -> None:
+    await keep_groups(session, arrived)
 
 
 @accounts.on(AccountRegistered, AccountChanged)

@@ -1,7 +1,9 @@
 """What renewals listens to: the groups, the firms, which firm serves which group, and the transactions."""
 
+from collections.abc import Sequence
+
 from covey_chassis.clock import Clock
-from covey_chassis.consumer import Consumer
+from covey_chassis.consumer import Arrived, Consumer
 from covey_chassis.db import CLOCK
 from covey_chassis.envelope import Envelope
 from covey_contracts.identity import AppointmentChanged, FirmChanged, FirmRegistered, FirmState
@@ -22,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_renewals.use_cases.follow_transaction import follow_transaction
 from covey_renewals.use_cases.take_appointment import take_appointment
 from covey_renewals.use_cases.take_firm import take_firm
-from covey_renewals.use_cases.take_group import take_group
+from covey_renewals.use_cases.take_groups import take_groups
 
 groups = Consumer("renewals.groups", since="beginning")
 firms = Consumer("renewals.firms", since="beginning")
@@ -30,10 +32,10 @@ firms = Consumer("renewals.firms", since="beginning")
 transactions = Consumer("renewals.transactions", since="beginning", records_at_once=1)
 
 
-@groups.on(GroupRegistered, GroupChanged)
-async def on_group(session: AsyncSession, event: GroupState, envelope: Envelope) -> None:
+@groups.on_many(GroupRegistered, GroupChanged)
+async def on_groups(session: AsyncSession, arrived: Sequence[Arrived[GroupState]]) -> None:
     clock: Clock = session.info[CLOCK]
-    await take_group(session, event, sequence=envelope.place, today=await clock.today(session))
+    await take_groups(session, arrived, today=await clock.today(session))
 
 
 @firms.on(FirmRegistered, FirmChanged)

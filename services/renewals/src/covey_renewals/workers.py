@@ -8,8 +8,8 @@ from covey_chassis.service import Context, Worker
 from covey_renewals.use_cases.become_available import become_available
 from covey_renewals.use_cases.pass_day import pass_day
 
-PAGE = 500
-"""How many renewals one transaction moves: memory and locks stay small, however many are due."""
+PAGE = 100
+"""How many renewals one transaction moves: memory and locks stay small, and requests to the same process hardly wait."""
 
 
 async def sweep(context: Context) -> bool:

@@ -278,19 +278,28 @@ class Harness:
 
     async def deliver(self, event: Event, *, sequence: int = 1, event_id: str | None = None) -> str:
         """Hand the event to every consumer that handles it, as a record of its own; its event ID."""
-        envelope = Envelope(
-            id=event_id or str(new_id()),
-            source=f"/{event.topic.owner}",
-            type=event.topic.name,
-            time=Clock.now(),
-            subject=event.key,
-            sequence=sequence,
-            correlation_id=str(uuid4()),
-            causation_id=None,
-            traceparent=None,
-        )
+        envelope = _envelope(event, sequence, event_id)
         await self.deliver_record(event.topic.name, event.model_dump_json().encode(), to_headers(envelope), event.key)
         return envelope.id
+
+    async def deliver_at_once(self, events: Sequence[tuple[Event, int]]) -> None:
+        """Hand pairs of event and sequence, all of one topic, to its consumers as one batch."""
+        (topic,) = {event.topic.name for event, _ in events}
+        for consumer in (each for each in self.service.consumers if topic in each.topics):
+            partition = TopicPartition(f"{consumer.name}/{topic}", 0)
+            start = self._offsets.get(partition, 0)
+            records = [
+                ArrivedRecord(
+                    *(topic, 0, offset, event.key.encode()),
+                    event.model_dump_json().encode(),
+                    to_headers(_envelope(event, sequence)),
+                )
+                for offset, (event, sequence) in enumerate(events, start)
+            ]
+            await self._position(consumer, topic, start)
+            span = Span(topic, 0, start, start + len(records))
+            await take(consumer, self.context.database_of(consumer), records, [span])
+            self._offsets[partition] = span.next
 
     async def deliver_record(
         self, topic: str, value: bytes | None, headers: Headers, key: str, consumers: Sequence[Consumer] | None = None
@@ -386,6 +395,20 @@ def service_settings(service: Service, urls: DatabaseUrls, keys: Path, **overrid
             "token_keys": keys / "tokens.jwks.json",
             **overrides,
         }
+    )
+
+
+def _envelope(event: Event, sequence: int, event_id: str | None = None) -> Envelope:
+    return Envelope(
+        id=event_id or str(new_id()),
+        source=f"/{event.topic.owner}",
+        type=event.topic.name,
+        time=Clock.now(),
+        subject=event.key,
+        sequence=sequence,
+        correlation_id=str(uuid4()),
+        causation_id=None,
+        traceparent=None,
     )
 
 

@@ -1,6 +1,7 @@
 """Membership tells of a group: identity keeps what it needs of it, and lets the broker of record be as the book says."""
 
 from datetime import date, datetime
+from typing import Any
 
 from covey_chassis.access.facts import Fact
 from covey_chassis.copies import keep_newer
@@ -19,18 +20,20 @@ BOOK = Author("the carrier's book")
 
 async def take_group(session: AsyncSession, event: GroupState, *, sequence: int, today: date, at: datetime) -> None:
     """Keep the group as it is now, if this is news. Another broker than before is appointed, the former one cut off."""
-    is_news = await keep_newer(
-        session,
-        GroupCopy,
-        sequence=sequence,
-        group_id=event.group_id,
-        group_number=event.group_number,
-        legal_name=event.legal_name,
-        market_region=event.market_region,
-        billing_units=[unit.code for unit in event.billing_units],
-    )
-    if is_news:
+    if await keep_newer(session, GroupCopy, **copy_of(event, sequence)):
         await _appoint(session, event, today=today, at=at)
+
+
+def copy_of(event: GroupState, sequence: int) -> dict[str, Any]:
+    """What identity keeps of a group, by column."""
+    return {
+        "group_id": event.group_id,
+        "sequence": sequence,
+        "group_number": event.group_number,
+        "legal_name": event.legal_name,
+        "market_region": event.market_region,
+        "billing_units": [unit.code for unit in event.billing_units],
+    }
 
 
 async def _appoint(session: AsyncSession, event: GroupState, *, today: date, at: datetime) -> None:
@@ -39,7 +42,8 @@ async def _appoint(session: AsyncSession, event: GroupState, *, today: date, at:
     Looked at without any lock first: most events change nothing here. Then the ledger comes before all other locks, as
     everywhere else.
     """
-    if await queries.broker_of(session, event.group_id) == event.broker:
+    brokers = await queries.brokers_of(session, {event.group_id})
+    if brokers.get(event.group_id) == event.broker:
         return
     ledger = await lock_ledger(session)
     firm = await _firm(session, event.broker) if event.broker else None
