@@ -10,6 +10,7 @@ from covey_chassis.access import AccessUnverified, KeyNotRegistered, NotYours
 from covey_chassis.clock import Clock
 from covey_chassis.db import Database
 from covey_chassis.errors import NotYet
+from covey_chassis.testing.broker import eventually
 from covey_chassis.transient import is_timeout, is_transient, sqlstate
 from sqlalchemy import text
 
@@ -170,6 +171,22 @@ async def test_a_pool_that_has_no_connection_left_is_transient(toy):
     assert isinstance(error, sqlalchemy.exc.TimeoutError)
     assert is_transient(error)
     assert not is_timeout(error)
+
+
+async def test_a_connection_that_the_server_ended_while_nobody_used_it_is_replaced(toy):
+    database = Database(toy.context.workers.url, toy.context.clock, pool_size=1)
+    async with database.session() as session:
+        backend = await session.scalar(text("SELECT pg_backend_pid()"))
+        driver = (await (await session.connection()).get_raw_connection()).driver_connection
+    assert await toy.execute("SELECT pg_terminate_backend(:backend)", backend=backend)
+
+    async def heard() -> bool:
+        return driver.is_closed()
+
+    await eventually(heard)
+    async with database.session() as session:
+        assert await session.scalar(text("SELECT pg_backend_pid()")) != backend
+    await database.close()
 
 
 async def test_a_plain_driver_connection_that_is_closed_is_transient(toy):

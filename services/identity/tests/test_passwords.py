@@ -1,10 +1,13 @@
 import asyncio
+import os
+import sys
+import threading
 import unicodedata
 
 import pytest
 from argon2 import extract_parameters
 from covey_identity import passwords
-from covey_identity.passwords import PasswordNotGood, Passwords, TooBusy, check_password, new_password
+from covey_identity.passwords import NICE, PasswordNotGood, Passwords, TooBusy, check_password, new_password
 
 OWN = ("Ottoline", "Ng", "o.farrow")
 
@@ -110,3 +113,12 @@ async def test_when_too_many_wait_more_are_turned_away(quick: Passwords, monkeyp
     assert sorted(type(each).__name__ for each in found) == ["TooBusy", "TooBusy", "bool", "bool", "bool"]
     assert TooBusy.status == 503
     assert await quick.verify(None, "whatever it is") is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+async def test_threads_that_hash_stand_back_and_no_other_does(quick: Passwords) -> None:
+    await quick.hash("quillfern-9-thistle")
+
+    nice = {each.name: os.getpriority(os.PRIO_PROCESS, each.native_id) for each in threading.enumerate()}
+    behind = min(19, nice["MainThread"] + NICE)
+    assert {value for name, value in nice.items() if name.startswith("argon2")} == {behind}

@@ -34,9 +34,12 @@ class Clock:
         return self.now().astimezone(self.zone).date() + timedelta(days=await offset_days(session))
 
 
+_OFFSET = text("SELECT offset_days FROM clock")
+
+
 async def offset_days(session: AsyncSession) -> int:
     """By how many days the service's date runs ahead of the real one; 0 in production."""
-    return int((await session.execute(text("SELECT offset_days FROM clock"))).scalar_one())
+    return int((await session.execute(_OFFSET)).scalar_one())
 
 
 async def move_date(session: AsyncSession, days: int) -> None:

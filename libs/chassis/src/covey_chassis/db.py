@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import DateTime, Enum, MetaData
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
+from sqlalchemy.event import listen
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, declared_attr, mapped_column
 
@@ -110,9 +113,9 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
-            pool_pre_ping=True,
             hide_parameters=True,  # they may be personal, and an error is kept and logged
         )
+        listen(self.engine.sync_engine, "checkout", _check_open)
         self._sessions = async_sessionmaker(
             self.engine,
             expire_on_commit=False,
@@ -140,6 +143,15 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _check_open(connection: AsyncAdapt_asyncpg_connection, _record: object, _proxy: object) -> None:
+    """Let the pool replace a connection that the server has closed meanwhile.
+
+    The driver hears of that by itself. To ask the server (``pool_pre_ping``) takes three round trips a transaction.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 Row = TypeVar("Row", bound=Base)

@@ -1,13 +1,15 @@
 """Named places where a test can make the process die, stop, wait or fail. Off unless ``COVEY_FAILPOINTS`` names them.
 
 ``relay.after_ack:kill:0.05;consumer.after_commit:raise:1`` — at that place, with that probability: ``kill`` (SIGKILL to
-itself), ``stop`` (SIGSTOP), ``raise`` (a Failpoint error), ``sleep=SECONDS``. ``COVEY_FAILPOINTS_SEED`` makes runs repeat.
+itself), ``stop`` (SIGSTOP), ``raise`` (a Failpoint error), ``sleep=SECONDS``. The dice are others in each process: started
+again, it does not die at the same step again. Who dies or stops says so on stderr: ``failpoint relay.after_ack kill``.
 """
 
 import asyncio
 import os
 import random
 import signal
+import sys
 from dataclasses import dataclass
 
 
@@ -22,7 +24,6 @@ class _Fault:
 
 
 _faults: dict[str, _Fault] = {}
-_random = random.Random(os.environ.get("COVEY_FAILPOINTS_SEED"))  # noqa: S311 - seeded, so that a run can be repeated
 
 
 def arm(plan: str) -> None:
@@ -36,16 +37,21 @@ def arm(plan: str) -> None:
 async def failpoint(place: str) -> None:
     """Do what the plan says for this place; nothing when it says nothing."""
     fault = _faults.get(place)
-    if fault is None or _random.random() >= fault.probability:
+    if fault is None or random.random() >= fault.probability:  # noqa: S311 - no secret hangs on it
         return
     match fault.act.split("="):
         case ["kill"]:
-            os.kill(os.getpid(), signal.SIGKILL)
+            _signal_itself(place, fault, signal.SIGKILL)
         case ["stop"]:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            _signal_itself(place, fault, signal.SIGSTOP)
         case ["raise"]:
             raise Failpoint(place)
         case ["sleep", seconds]:
             await asyncio.sleep(float(seconds))
         case _:
             raise ValueError(f"no such act: {fault.act}")
+
+
+def _signal_itself(place: str, fault: _Fault, number: signal.Signals) -> None:
+    print(f"failpoint {place} {fault.act}", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), number)

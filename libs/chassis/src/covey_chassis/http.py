@@ -21,6 +21,7 @@ from fastapi.routing import APIRoute
 
 from covey_chassis.access.requiring import Requirement, authenticate, requirement_of
 from covey_chassis.describing import says
+from covey_chassis.failpoints import failpoint
 from covey_chassis.idempotency import ABOUT, CLAIM, Claim, IdempotencyKey, Replay, answers_about, store
 from covey_chassis.paging import After, Limit, Page, page_of
 from covey_chassis.problems import refuses
@@ -103,9 +104,13 @@ class TransactionRoute(APIRoute):
 
 async def _finish(request: Request, work: Work, response: Response) -> None:
     claim = request.scope.get(CLAIM)
-    if isinstance(claim, Claim) and response.status_code < 300:
-        await store(await work.session(), claim, response, request.scope.get(ABOUT))
+    if not isinstance(claim, Claim) or response.status_code >= 300:
+        await work.commit()
+        return
+    await store(await work.session(), claim, response, request.scope.get(ABOUT))
+    await failpoint("command.before_commit")
     await work.commit()
+    await failpoint("command.after_commit")
 
 
 def service_router(

@@ -126,29 +126,10 @@ IdempotencyKey = Annotated[str, Depends(_claim)]
 
 async def _take(session: AsyncSession, claim: Claim) -> None:
     names = {"account": claim.account, "route": claim.route, "key": claim.key}
-    free = await session.scalar(
-        text("SELECT pg_try_advisory_xact_lock(hashtextextended(:what, 0))"),
-        {"what": json.dumps(["idempotency", *names.values()])},
-    )
-    if not free:
+    if not await session.scalar(_LOCK, {"what": json.dumps(["idempotency", *names.values()])}):
         raise CommandInProgress
     # A statement of its own: it must see what the holder of the lock before us has committed.
-    stored = (
-        await session.execute(
-            text(
-                """
-                SELECT fingerprint, status, headers, body, group_id IS NULL OR EXISTS (
-                           SELECT FROM access_held
-                            WHERE account_id::text = :account AND access_held.group_id = stored_answer.group_id
-                       ) AS is_theirs
-                  FROM stored_answer
-                 WHERE account = :account AND route = :route AND idempotency_key = :key
-                   AND at > now() - make_interval(days => :days)
-                """
-            ),
-            names | {"days": KEPT_DAYS},
-        )
-    ).first()
+    stored = (await session.execute(_STORED, names | {"days": KEPT_DAYS})).first()
     if stored is None:
         return
     if stored.fingerprint != claim.fingerprint:
@@ -171,15 +152,7 @@ async def store(session: AsyncSession, claim: Claim, response: Response, group_i
     if not isinstance(body, bytes):
         raise TypeError(f"{claim.route} takes an Idempotency-Key, so it cannot stream its answer")
     await session.execute(
-        text(
-            """
-            INSERT INTO stored_answer (account, route, idempotency_key, fingerprint, status, headers, body, group_id)
-            VALUES (:account, :route, :key, :fingerprint, :status, CAST(:headers AS jsonb), :body, :group_id)
-            ON CONFLICT (account, route, idempotency_key) DO UPDATE
-               SET fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
-                   body = excluded.body, group_id = excluded.group_id, at = now()
-            """
-        ),
+        _STORE,
         {
             "account": claim.account,
             "route": claim.route,
@@ -191,3 +164,26 @@ async def store(session: AsyncSession, claim: Claim, response: Response, group_i
             "group_id": group_id,
         },
     )
+
+
+_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:what, 0))")
+_STORED = text(
+    """
+    SELECT fingerprint, status, headers, body, group_id IS NULL OR EXISTS (
+               SELECT FROM access_held
+                WHERE account_id::text = :account AND access_held.group_id = stored_answer.group_id
+           ) AS is_theirs
+      FROM stored_answer
+     WHERE account = :account AND route = :route AND idempotency_key = :key
+       AND at > now() - make_interval(days => :days)
+    """
+)
+_STORE = text(
+    """
+    INSERT INTO stored_answer (account, route, idempotency_key, fingerprint, status, headers, body, group_id)
+    VALUES (:account, :route, :key, :fingerprint, :status, CAST(:headers AS jsonb), :body, :group_id)
+    ON CONFLICT (account, route, idempotency_key) DO UPDATE
+       SET fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
+           body = excluded.body, group_id = excluded.group_id, at = now()
+    """
+)

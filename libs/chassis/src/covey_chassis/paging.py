@@ -61,13 +61,13 @@ def _cipher(secret: str) -> AESSIV:
     return AESSIV(hmac.digest(secret.encode(), b"covey paging v1", "sha512"))
 
 
-def _limit(
+async def _limit(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most.")] = LIMIT_DEFAULT,
 ) -> int:
     return limit
 
 
-def _after(
+async def _after(
     request: Request,
     after: Annotated[str | None, Query(max_length=4096, description="The `next` of the page before.")] = None,
 ) -> Position:

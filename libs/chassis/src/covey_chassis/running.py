@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 
 import structlog
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from sqlalchemy import text
+from sqlalchemy import QueuePool, text
 
 from covey_chassis import idempotency, parking
 from covey_chassis.access.applier import Applier
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 Check = Callable[[], Awaitable[str | None]]
 
 STOP_S = 15.0
+REST_MAX_S = 0.05
+"""How long a worker that has more to do gives way to requests, at most."""
 INBOX_DAYS = 30
 """How long the inbox remembers an arrival."""
 
@@ -132,7 +135,7 @@ class Running:
 
     def _broker(self) -> KafkaBroker:
         broker = KafkaBroker(
-            self.settings.kafka.bootstrap_servers,
+            self.settings.kafka.bootstrap_servers.split(","),
             security=broker_security(self.settings.kafka),
             client_id=self.service.name,
             ack_policy=AckPolicy.NACK_ON_ERROR,
@@ -195,14 +198,21 @@ class Running:
         """Call a worker again and again. What it raises is logged, and tried again after growing pauses."""
         pause = worker.every_s
         while not self._stopping.is_set():
+            began = time.monotonic()
             try:
                 more = await worker.run(self.context)
-                pause = 0.0 if more else worker.every_s
+                pause = self._rest_s(time.monotonic() - began) if more else worker.every_s
             except Exception:
                 log.exception("worker.failed", worker=worker.name)
                 pause = min(max(pause * 2, 1.0), 60.0)
             if pause:
                 await wait_until(self._stopping, pause)
+
+    def _rest_s(self, worked_s: float) -> float:
+        """Rest for as long as it worked while requests are being answered here; else there is nobody to give way to."""
+        pool = self.context.requests.engine.pool
+        assert isinstance(pool, QueuePool)
+        return min(worked_s, REST_MAX_S) if pool.checkedout() else 0.0
 
     def _own_workers(self) -> list[Worker]:
         """What the chassis itself has to do now and then in every service."""

@@ -49,11 +49,18 @@ def work_of(request: Request) -> Work:
     return work
 
 
+# Dependencies are async, always: FastAPI calls any other function in a thread, which costs more than most of them do.
+
+
+async def _context(request: Request) -> Context:
+    return context_of(request)
+
+
 async def _session(request: Request) -> AsyncSession:
     return await work_of(request).session()
 
 
-Ctx = Annotated[Context, Depends(context_of)]
+Ctx = Annotated[Context, Depends(_context)]
 """What the running service has at hand."""
 
 Session = Annotated[AsyncSession, Depends(_session)]

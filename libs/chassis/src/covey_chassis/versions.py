@@ -21,7 +21,7 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def _version(
+async def _version(
     if_match: Annotated[
         str,
         Header(

@@ -71,11 +71,11 @@ def _settings(context: Context) -> Settings:
     return context.settings
 
 
-def _drawn(request: Request) -> Drawn:
+async def _drawn(request: Request) -> Drawn:
     return cast("Drawn", request.scope[DRAWN])
 
 
-def _found(request: Request) -> UUID | None:
+async def _found(request: Request) -> UUID | None:
     return cast("UUID | None", request.scope.get(FOUND))
 
 

@@ -8,7 +8,10 @@ statement.
 import asyncio
 import base64
 import functools
+import os
 import secrets
+import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +30,10 @@ OWN_WORD_MIN = 3
 WAITING_MAX = 100
 """So many hashes wait in one process; a client would not wait for more."""
 SALT_BYTES, HASH_BYTES = 16, 32
+NICE = 10
+"""How far the threads that hash stand back (19 is the most). Many who sign on at once must not keep the feed of access,
+or anybody's request, from its turn: services that hear nothing for two seconds answer nobody.
+"""
 
 Result = TypeVar("Result")
 
@@ -81,7 +88,7 @@ class Passwords:
             salt_len=SALT_BYTES,
             type=Type.ID,
         )
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2", initializer=_yield_to_others)
         self._waiting = 0
         # Looks like a hash, of today's parameters, but no password is known to have it.
         salt, nothing = (_base64(secrets.token_bytes(size)) for size in (SALT_BYTES, HASH_BYTES))
@@ -133,6 +140,13 @@ def passwords_of(settings: Settings) -> Passwords:
 @functools.cache
 def _passwords(memory_kib: int, passes: int, lanes: int, at_once: int) -> Passwords:
     return Passwords(memory_kib=memory_kib, passes=passes, lanes=lanes, at_once=at_once)
+
+
+def _yield_to_others() -> None:
+    """Begin a thread that hashes. Only Linux has a priority for each thread; elsewhere it would be the whole process's."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE)
 
 
 @functools.cache

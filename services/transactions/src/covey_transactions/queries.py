@@ -7,7 +7,7 @@ from uuid import UUID
 
 from covey_chassis.access import Sight
 from covey_contracts.transactions import TransactionKind, TransactionStatus
-from sqlalchemy import ColumnElement, Select, or_, select, true
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select, true, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -138,7 +138,7 @@ async def contents(session: AsyncSession, transaction: Transaction) -> dict[int,
 async def groups_of(session: AsyncSession, transactions: Iterable[Transaction]) -> dict[UUID, Group]:
     """The transactions' groups, by their IDs."""
     ids = {transaction.group_id for transaction in transactions}
-    found = await session.scalars(select(Group).where(Group.group_id.in_(ids)))
+    found = await session.scalars(_GROUPS, {"ids": list(ids)})
     return {group.group_id: group for group in found}
 
 
@@ -162,15 +162,9 @@ async def renewal_behind(session: AsyncSession, transaction: Transaction, *, loc
 
     Locked until this database transaction ends, when nobody else shall begin to change it meanwhile.
     """
-    query = (
-        select(Renewal)
-        .where(Renewal.group_id == transaction.group_id, Renewal.plan_year == transaction.plan_year)
-        .order_by(Renewal.renewal_id.desc())
-        .limit(1)
-    )
-    if locked:
-        query = query.with_for_update(key_share=True)
-    return (await session.scalars(query)).one()
+    query = _BEHIND.with_for_update(key_share=True) if locked else _BEHIND
+    asked = {"group_id": transaction.group_id, "plan_year": transaction.plan_year}
+    return (await session.scalars(query, asked)).one()
 
 
 async def plans_of(session: AsyncSession, group_id: UUID, plan_year: int) -> list[str]:
@@ -183,10 +177,24 @@ async def known_plans(session: AsyncSession, renewal: Renewal) -> list[str]:
     """What can be chosen for the renewal, in order: what the carrier is known to offer there in that plan year, and what
     the group has had in the year before, which one may keep.
     """
-    offered = (
-        select(KnownPlan.plan_id)
-        .join(Group, Group.market_region == KnownPlan.market_region)
-        .where(Group.group_id == renewal.group_id, KnownPlan.plan_year == renewal.plan_year)
-    )
-    kept = await plans_of(session, renewal.group_id, renewal.plan_year - 1)
-    return sorted({*await session.scalars(offered), *kept})
+    asked = {"group_id": renewal.group_id, "plan_year": renewal.plan_year, "year_before": renewal.plan_year - 1}
+    return sorted(await session.scalars(_KNOWN_PLANS, asked))
+
+
+# Made once: to make a statement takes longer than to execute it.
+
+_BEHIND = (
+    select(Renewal)
+    .where(Renewal.group_id == bindparam("group_id"), Renewal.plan_year == bindparam("plan_year"))
+    .order_by(Renewal.renewal_id.desc())
+    .limit(1)
+)
+_KNOWN_PLANS = union(
+    select(KnownPlan.plan_id)
+    .join(Group, Group.market_region == KnownPlan.market_region)
+    .where(Group.group_id == bindparam("group_id"), KnownPlan.plan_year == bindparam("plan_year")),
+    select(GroupPlan.plan_id).where(
+        GroupPlan.group_id == bindparam("group_id"), GroupPlan.plan_year == bindparam("year_before")
+    ),
+)
+_GROUPS = select(Group).where(Group.group_id.in_(bindparam("ids", expanding=True)))

@@ -156,14 +156,18 @@ def actor_of(request: Request) -> Actor:
     return actor
 
 
-def _sight_of(request: Request) -> Sight:
+async def _actor(request: Request) -> Actor:
+    return actor_of(request)
+
+
+async def _sight_of(request: Request) -> Sight:
     requirement = requirement_of(request.scope["route"])
     assert isinstance(requirement, Requirement)
     actor = actor_of(request)
     return Sight(actor, requirement.rights, actor.has_staff_right(requirement.staff))
 
 
-def _again_of(request: Request) -> Callable[[AsyncSession], Awaitable[None]]:
+async def _again_of(request: Request) -> Callable[[AsyncSession], Awaitable[None]]:
     requirement = requirement_of(request.scope["route"])
     assert isinstance(requirement, Requirement)
 
@@ -174,7 +178,7 @@ def _again_of(request: Request) -> Callable[[AsyncSession], Awaitable[None]]:
     return again
 
 
-By = Annotated[Actor, Depends(actor_of)]
+By = Annotated[Actor, Depends(_actor)]
 """Who asks or acts."""
 
 InSight = Annotated[Sight, Depends(_sight_of)]

@@ -78,7 +78,7 @@ _session_bearer = HTTPBearer(auto_error=False, scheme_name="SessionToken", descr
 SessionToken = Annotated[HTTPAuthorizationCredentials | None, Depends(_session_bearer)]
 
 
-def _settings(ctx: Ctx) -> Settings:
+async def _settings(ctx: Ctx) -> Settings:
     return cast("Settings", ctx.settings)
 
 

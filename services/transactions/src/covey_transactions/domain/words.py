@@ -12,6 +12,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 _SPACES = re.compile(r"\s+")
+_IS_READ = re.compile("[!-~]+(?: [!-~]+)*")
+"""Most lines are as they shall be: ASCII that can be seen, with single spaces within. A stored draft has hundreds."""
 _BREAKS = re.compile("\r\n|[\r\x85\u2028\u2029]")
 
 
@@ -30,6 +32,8 @@ def _checked(text: str, longest: int) -> str:
 
 
 def _read_line(text: str, longest: int) -> str:
+    if len(text) <= longest and _IS_READ.fullmatch(text):
+        return text
     return _checked(_SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip(), longest)
 
 
