@@ -1,0 +1,114 @@
+"""Faults strike the platform, and what comes of it is judged: ``python -m tests.resilience.faults --fault F3 --seed 7``."""
+
+import asyncio
+import logging
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import report
+from .catalogue import FAULTS, Fault
+from .rounds import Round, failed, play, rebuilt
+from .world import Shape, keep_logs, running_world
+
+FOLDER = Path(".covey/faults")
+
+
+def main(
+    fault: Annotated[str, typer.Option(help="Which, with commas between; all unless given.")] = "",
+    seed: Annotated[
+        int,
+        typer.Option(help="The same choices as in the run of that seed (but for failpoints' dice); any unless given."),
+    ] = 0,
+    events: Annotated[int, typer.Option(help="Begin again, with the next seed, until so many have passed.")] = 0,
+    minutes: Annotated[float, typer.Option(help="Begin no other fault after so long.")] = 120,
+    json: Annotated[Path | None, typer.Option(help="Write what was found here, too.")] = None,
+) -> None:
+    """Let faults strike a platform under load; the exit code is 1 when a promise was broken, or time was too short."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is what we want
+    seed = seed or random.SystemRandom().randint(1, 1_000_000)
+    print(f"seed {seed}")
+    until = time.monotonic() + minutes * 60
+    rounds, missed = asyncio.run(_run(_chosen(fault), seed=seed, events=events, until=until))
+    print(report.summary(rounds))
+    if missed:
+        print(f"not played: {missed}")
+    if json is not None:
+        report.write(rounds, json)
+    sys.exit(1 if missed or any(each.violations for each in rounds) else 0)
+
+
+def _chosen(ids: str) -> list[Fault]:
+    known = {fault.id: fault for fault in FAULTS}
+    wanted = [each.strip() for each in ids.split(",") if each.strip()] or list(known)
+    if unknown := [each for each in wanted if each not in known]:
+        raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(known)}")
+    return [known[each] for each in wanted]
+
+
+async def _run(faults: Sequence[Fault], *, seed: int, events: int, until: float) -> tuple[list[Round], str]:
+    """What was played, and what there was no time for."""
+    rounds: list[Round] = []
+    print(report.header())
+    for number in count(seed):
+        missed: list[str] = []
+        for shape, left in _by_shape(faults):
+            while left and time.monotonic() < until:
+                async for played in _in_one_world(shape, left, number, until):
+                    print(report.line(played), flush=True)
+                    rounds.append(played)
+            missed += [each.id for each in left]
+        passed = sum(each.figures.events for each in rounds)
+        if missed:
+            return rounds, f"{', '.join(missed)} with seed {number}"
+        if passed >= events:
+            return rounds, ""
+        if time.monotonic() > until:
+            return rounds, f"{events - passed:,} events of {events:,}"
+    raise AssertionError("there is no last seed")
+
+
+def _by_shape(faults: Sequence[Fault]) -> Iterator[tuple[Shape, list[Fault]]]:
+    for shape in dict.fromkeys(fault.shape for fault in faults):
+        yield shape, [fault for fault in faults if fault.shape == shape]
+
+
+async def _in_one_world(shape: Shape, left: list[Fault], seed: int, until: float) -> AsyncIterator[Round]:
+    """Play faults of one shape, in one world, until none are left, time is up, or something was violated."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{seed}-", dir=FOLDER))
+    fault = left[0]
+    try:
+        async with running_world(folder / "stack", shape, seed=seed) as world:
+            broken = False
+            while left and not broken and time.monotonic() < until:
+                fault = left[0]
+                played = await play(world, fault, seed=seed, folder=folder)
+                left.pop(0)
+                yield played
+                broken = bool(played.violations)
+            if not broken:
+                yield (played := await rebuilt(world, seed=seed))
+                broken = bool(played.violations)
+            if broken:
+                keep_logs(world.stack, folder)  # beside the histories
+        if not broken:
+            shutil.rmtree(folder)
+    except Exception as error:  # the other faults have their turn all the same
+        if left and left[0] is fault:
+            left.pop(0)
+        yield failed(fault, seed, error)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

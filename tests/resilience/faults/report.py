@@ -1,0 +1,114 @@
+"""What a run has shown: a table, the distribution of removal times, and the same as JSON."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from covey_chassis.access.facts import SILENT_S
+
+from .catalogue import NOT_HERE
+from .checker import Figures
+from .rounds import Round
+
+COLUMNS = (
+    "fault",
+    "",
+    "seed",
+    "operations",
+    "acknowledged",
+    "events",
+    "effects",
+    "wire copies",
+    "recovery",
+    "violations",
+)
+
+
+def header() -> str:
+    return _line(*COLUMNS)
+
+
+def line(played: Round) -> str:
+    """A round as one line of the table, with what was violated below it."""
+    said = played.figures
+    recovery = "none" if played.recovery_s is None else f"{played.recovery_s:.1f} s"
+    numbers = (said.operations, said.acknowledged, said.events, said.effects, said.wire_duplicates)
+    cells = (str(played.seed), *(f"{each:,}" for each in numbers), recovery, str(len(played.violations)))
+    found = _line(played.fault.id, played.fault.title, *cells)
+    return "\n".join([found, *(f"      {what}" for what in played.violations)])
+
+
+def _line(*cells: str) -> str:
+    fault, title, *numbers = cells
+    return f"{fault:6}{title[:58]:60}" + "".join(f"{each:>14}" for each in numbers)
+
+
+def summary(rounds: Sequence[Round]) -> str:
+    """All rounds together, how long removals took, and what could not be done here."""
+    total = {each.name: sum(getattr(played.figures, each.name) for played in rounds) for each in fields(Figures)}
+    broken = sum(len(each.violations) for each in rounds)
+    found = [
+        f"{len(rounds)} rounds: " + ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in total.items()),
+        f"{broken} violations",
+    ]
+    if said := removals(rounds):
+        found.append(
+            f"{said['number']} removals: p50 {said['p50_s']:.3f} s, p99 {said['p99_s']:.3f} s, "
+            f"longest {said['max_s']:.3f} s; promised within {SILENT_S:.1f} s and a moment, "
+            "counted anew when identity begins anew; "
+            f"{said['acknowledged']} were acknowledged by all, for {said['silence']} a silence was waited out"
+        )
+    found += [f"{fault} cannot be done here: {why}" for fault, why in NOT_HERE.items()]
+    return "\n".join(found)
+
+
+def removals(rounds: Sequence[Round]) -> dict[str, Any]:
+    """How long removals took until "removed"; nothing where there were none."""
+    found = [each for played in rounds for each in played.removals]
+    times = sorted(each.took_s for each in found)
+    if not times:
+        return {}
+    return {
+        "number": len(times),
+        "p50_s": statistics.median(times),
+        "p99_s": times[min(len(times) - 1, int(len(times) * 0.99))],
+        "max_s": times[-1],
+        "bound_s": SILENT_S,
+        "acknowledged": sum(each.how == "acknowledged" for each in found),
+        "silence": sum(each.how == "silence" for each in found),
+    }
+
+
+def as_json(rounds: Sequence[Round]) -> str:
+    """The same for programs."""
+    return json.dumps(
+        {
+            "faults": [
+                {
+                    "fault": played.fault.id,
+                    "title": played.fault.title,
+                    "moment": played.fault.moment,
+                    "stack": str(played.fault.shape),
+                    "seed": played.seed,
+                    **asdict(played.figures),
+                    "violations": played.violations,
+                    "excused": sorted(played.fault.excused),
+                    "because": played.fault.because,
+                    "recovery_s": played.recovery_s,
+                    "took_s": played.took_s,
+                }
+                for played in rounds
+            ],
+            "removals": removals(rounds),
+            "not_here": NOT_HERE,
+        },
+        indent=1,
+    )
+
+
+def write(rounds: Sequence[Round], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(as_json(rounds) + "\n")

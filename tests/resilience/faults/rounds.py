@@ -1,0 +1,169 @@
+"""One fault, from a quiet world to the verdict: load, strike, heal, rest, evidence, check."""
+
+import asyncio
+import pickle
+import time
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from random import Random
+
+from .cast import acting
+from .catalogue import Fault
+from .checker import HARNESS, Figures, figures, violations
+from .collecting import collect, mark
+from .evidence import Evidence, Removal
+from .rebuild import rebuild
+from .sampler import Sampler
+from .storm import storm
+from .world import AWAY, World
+
+WARM_UP_S = 5.0
+STRIKE_S = 240.0
+"""After so long a strike is given up."""
+REST_S = 60.0
+"""So soon after the healing all has to have come to rest."""
+PIECE_ROWS = 1000
+"""Of one import: the next one begins when it is done."""
+BEHIND = 3000
+"""And when no more records than so many wait for all consumers: a load that outruns them would prove nothing."""
+
+
+async def _nothing(_world: World, _rng: Random) -> None:
+    pass
+
+
+REBUILT = Fault(id="end", title="copies made again from the topics", moment="after all faults", strike=_nothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What a fault did, and what was found."""
+
+    fault: Fault
+    seed: int
+    figures: Figures
+    violations: list[str]
+    recovery_s: float | None
+    removals: list[Removal] = field(default_factory=list)
+    took_s: float
+
+
+async def play(world: World, fault: Fault, *, seed: int, folder: Path) -> Round:
+    """Let the fault strike the world under load, and judge what came of it. Histories are left in the folder."""
+    began = time.monotonic()
+    since = await mark(world.platform)
+    broken: list[str] = []
+    name = f"{fault.id}-{seed}"
+    rng = Random(name)
+    histories: list[Path] = []
+    healed = began
+    async with Sampler(world.platform) as sampler:
+        try:
+            async with (
+                acting(world.platform, world.cast, folder, name=name, seed=rng.randrange(2**31)) as history,
+                storming(world, folder / name, histories, seed=seed) if fault.storms else nullcontext(),
+            ):
+                histories.append(history)
+                await asyncio.sleep(WARM_UP_S)
+                try:
+                    broken += await _strike(world, fault, rng)
+                finally:
+                    healed = time.monotonic()
+                    await world.heal()
+        except (AssertionError, TimeoutError) as error:
+            broken.append(f"I7: {error!r}")
+        rest_at, moving = await world.comes_to_rest(within_s=REST_S)
+    recovery_s = None if rest_at is None else rest_at - healed
+    evidence = await collect(
+        world.platform,
+        since,
+        histories=histories,
+        samples=sampler.samples,
+        poisons=world.poisons,
+        recovery_s=recovery_s,
+    )
+    await world.forget_poison()
+    found = violations(evidence, excused=fault.excused)
+    broken += [f"I7: {what}" for what in moving]
+    broken += map(str, found)
+    if broken:
+        (folder / f"{name}.evidence").write_bytes(pickle.dumps(evidence))
+    return Round(
+        fault=fault,
+        seed=seed,
+        figures=figures(evidence),
+        violations=broken,
+        recovery_s=recovery_s,
+        removals=evidence.removals,
+        took_s=time.monotonic() - began,
+    )
+
+
+def failed(fault: Fault, seed: int, error: Exception) -> Round:
+    """A round that could not be judged: nothing is proven by it."""
+    traceback.print_exception(error)
+    return Round(
+        fault=fault,
+        seed=seed,
+        figures=figures(Evidence()),
+        violations=[f"the harness: {type(error).__name__}: {error}"],
+        recovery_s=None,
+        took_s=0.0,
+    )
+
+
+async def rebuilt(world: World, *, seed: int) -> Round:
+    """What all faults together have left of the copies, beside what the kept topics make of them."""
+    began = time.monotonic()
+    evidence = Evidence(rebuilt=await rebuild(world.platform), recovery_s=0.0)
+    return Round(
+        fault=REBUILT,
+        seed=seed,
+        figures=figures(evidence),
+        violations=list(map(str, violations(evidence, excused=frozenset({HARNESS})))),
+        recovery_s=None,
+        took_s=time.monotonic() - began,
+    )
+
+
+async def _strike(world: World, fault: Fault, rng: Random) -> list[str]:
+    """What did not hold while it struck."""
+    try:
+        async with asyncio.timeout(STRIKE_S):
+            await fault.strike(world, rng)
+    except Exception as error:  # whatever it is, the round goes on: what came of it is judged all the same
+        traceback.print_exc()
+        return [f"the strike: {type(error).__name__}: {error}"]
+    return []
+
+
+@asynccontextmanager
+async def storming(world: World, folder: Path, histories: list[Path], *, seed: int) -> AsyncIterator[None]:
+    """One import after the other for the block, each with a history of its own. The last one is waited for."""
+    over = asyncio.Event()
+
+    async def keep_up() -> bool:
+        with suppress(*AWAY):
+            return sum((await world.behind()).values()) <= BEHIND
+        return False
+
+    async def go_on() -> None:
+        for number in count():
+            if over.is_set():
+                return
+            histories.append(folder / f"storm-{number}.jsonl")
+            await storm(world.platform, histories[-1], rows=PIECE_ROWS, seed=seed)
+            while not over.is_set() and not await keep_up():
+                await asyncio.sleep(0.5)
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        over.set()
+        async with asyncio.timeout(REST_S):
+            await task
