@@ -4,7 +4,7 @@ BIN := .venv/bin
 MEMBERS := libs/contracts libs/chassis services/identity services/membership services/transactions services/renewals services/notifications deploy/local
 LOCKS := requirements.uv.lock requirements.lock $(MEMBERS:%=%/pyproject.toml)
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format stop clean lock contracts
+.PHONY: help run demo test check faults bench format stop clean lock contracts
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ check: .venv/ready  ## format, lint, types, boundaries, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m covey_contracts check
+
+faults: .venv/ready  ## real services under faults, and what must hold of them; FAULT=F3,F4 SEED=7 EVENTS=1000000 MINUTES=120
+	$(BIN)/python -m tests.resilience.faults $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(MINUTES),--minutes $(MINUTES))
+
+bench: .venv/ready  ## how fast, as ratios against limits and peers of the same run; KEY=relay,inbox runs some
+	$(BIN)/python -m bench $(KEY)
 
 format: .venv/ready  ## format and mend what ruff can mend
 	$(BIN)/ruff format .

@@ -1,0 +1,1 @@
+"""How fast the platform is, measured against its limits and its peers on this machine: ``python -m bench``."""

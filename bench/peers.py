@@ -1,0 +1,41 @@
+"""The environment of the peers: what is compared with, and is no part of the project."""
+
+import asyncio
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.stand import LOCAL
+
+FOLDER = Path(__file__).parent
+LOCK = FOLDER / "peers.lock"
+
+
+async def run(script: str, *words: str) -> Any:
+    """What the script of this folder, run in the peers' environment, writes as its last line."""
+    python = await _python()
+    return json.loads((await _output(str(python), str(FOLDER / script), *words)).splitlines()[-1])
+
+
+async def _python() -> Path:
+    """The environment's Python. It is made when the lock has changed."""
+    folder = LOCAL / f"peers-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        uv = str(Path(sys.executable).parent / "uv")
+        await _output(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+        await _output(uv, "pip", "sync", "--quiet", "--python", str(python), "--require-hashes", str(LOCK))
+        (folder / "ready").touch()
+    return python
+
+
+async def _output(*words: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{Path(words[0]).name} ended with {process.returncode}: {err.decode()[-2000:]}")
+    return out.decode()
