@@ -5,10 +5,9 @@ import random
 from datetime import date
 from uuid import NAMESPACE_OID, uuid5
 
-from covey_chassis.consumer import Arrived
-from covey_chassis.envelope import from_headers
 from covey_chassis.ids import new_id
-from covey_chassis.testing.broker import eventually, headers
+from covey_chassis.testing import arrived
+from covey_chassis.testing.broker import eventually
 from covey_contracts.membership import Address, BrokerOfRecord, GroupChanged, GroupRegistered
 from covey_identity.use_cases.take_groups import take_groups
 from sqlalchemy import text
@@ -92,19 +91,9 @@ async def test_an_older_event_that_another_process_takes_at_the_same_time_appoin
                 await take_groups(second, [arrived(changed, 2)], today=at.date(), at=at)
 
         newer = asyncio.create_task(take_the_newer())
-        await eventually(lambda: somebody_waits(covey))
+        await eventually(covey.somebody_waits)
     await newer
 
     async with covey.transaction() as session:
         assert await session.scalar(text("SELECT count(*) FROM appointment WHERE ends_on IS NULL")) == 0
         assert await session.scalar(text("SELECT sequence FROM group_copy")) == 2
-
-
-def arrived(event, sequence):
-    return Arrived(event, from_headers(headers(event.topic.name, event.key, sequence=sequence)))
-
-
-async def somebody_waits(covey):
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with covey.transaction() as session:
-        return await session.scalar(text(query))

@@ -217,20 +217,11 @@ async def test_an_approval_that_comes_while_the_group_is_changed_has_the_last_wo
         emit(editing, group, changed)
         await editing.flush()
         taking = asyncio.create_task(covey.deliver(approval(acme, ["GOLD-80", "BRONZE-60"])))
-        await eventually(lambda: somebody_waits(covey))
+        await eventually(covey.somebody_waits)
     await taking
 
     assert await plans_of(covey, acme) == [(2026, "GOLD-80"), (2027, "BRONZE-60"), (2027, "GOLD-80")]
     assert [each.sequence for each in await covey.published(GroupChanged)] == [2, 3]
-
-
-async def somebody_waits(covey):
-    async with covey.transaction() as session:
-        return await session.scalar(
-            text(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-        )
 
 
 async def retry(covey):

@@ -331,7 +331,7 @@ async def test_a_submission_that_waits_for_the_sweep_to_let_the_day_pass_is_in_r
     async with covey.transaction() as page:
         await pass_day(page, EFFECTIVE, page=PAGE)
         submitting = asyncio.create_task(tell(TransactionSubmitted, since=2))
-        await eventually(lambda: somebody_waits(covey))
+        await eventually(covey.somebody_waits)
     await submitting
 
     assert await renewals(covey, acme) == [(2101, "upcoming", True), (2100, "pending review", False)]
@@ -346,7 +346,7 @@ async def test_two_transactions_of_one_renewal_that_are_heard_of_at_once_are_bot
     async with covey.transaction() as first:
         await follow_transaction(first, transaction(TransactionWithdrawn, "Acme", 2100), sequence=3)
         second = asyncio.create_task(tell(TransactionSubmitted, since=2, nth=1))
-        await eventually(lambda: somebody_waits(covey))
+        await eventually(covey.somebody_waits)
     await second
 
     assert await renewals(covey, acme) == [(2100, "pending review", True)]
@@ -402,15 +402,6 @@ async def test_transactions_dates_and_sweep_at_once_neither_wait_in_a_circle_nor
         by_renewal.setdefault(each.key, []).append(each.sequence)
     assert all(sequences == list(range(1, len(sequences) + 1)) for sequences in by_renewal.values())
     assert await covey.parked() == []
-
-
-async def somebody_waits(covey):
-    async with covey.transaction() as session:
-        return await session.scalar(
-            text(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-        )
 
 
 # --- what a restored database does not have ---

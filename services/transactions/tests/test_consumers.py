@@ -5,9 +5,9 @@ import random
 
 import pytest
 from covey_chassis.clock import Clock
-from covey_chassis.consumer import Arrived
-from covey_chassis.envelope import Envelope, from_headers, to_headers
-from covey_chassis.testing.broker import eventually, headers
+from covey_chassis.envelope import Envelope, to_headers
+from covey_chassis.testing import arrived
+from covey_chassis.testing.broker import eventually
 from covey_contracts.membership import GroupChanged
 from covey_contracts.renewals import RenewalStatus
 from covey_transactions.use_cases.keep_groups import keep_groups
@@ -170,18 +170,8 @@ async def test_an_older_event_that_another_process_takes_at_the_same_time_leaves
                 await keep_groups(second, [arrived(older, 1)])
 
         late = asyncio.create_task(take_the_older())
-        await eventually(lambda: somebody_waits(covey))
+        await eventually(covey.somebody_waits)
     await late
 
     assert await rows(covey, "SELECT sequence FROM group_copy") == [(2,)]
     assert await group_plans(covey) == [(2100, "SILVER-70")]
-
-
-def arrived(event, sequence):
-    return Arrived(event, from_headers(headers(event.topic.name, event.key, sequence=sequence)))
-
-
-async def somebody_waits(covey):
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with covey.transaction() as session:
-        return await session.scalar(text(query))

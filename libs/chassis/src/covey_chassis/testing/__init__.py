@@ -34,7 +34,7 @@ from covey_chassis.access.facts import Fact, FactKind, keep_facts
 from covey_chassis.access.tokens import issue
 from covey_chassis.app import create_app
 from covey_chassis.clock import Clock
-from covey_chassis.consumer import Consumer
+from covey_chassis.consumer import Arrived, Consumer, E
 from covey_chassis.consuming import Span, take
 from covey_chassis.envelope import Envelope, Headers, to_headers
 from covey_chassis.http import TransactionRoute
@@ -340,6 +340,12 @@ class Harness:
         while await worker.run(self.context):
             pass
 
+    async def somebody_waits(self) -> bool:
+        """Whether a transaction waits for a lock that another one holds."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        async with self.transaction() as session:
+            return bool(await session.scalar(text(query)))
+
     async def parked(self) -> list[Parked]:
         async with self.transaction() as session:
             rows = await session.execute(text("SELECT consumer, key, state, error FROM parked_key ORDER BY 1, 2"))
@@ -396,6 +402,11 @@ def service_settings(service: Service, urls: DatabaseUrls, keys: Path, **overrid
             **overrides,
         }
     )
+
+
+def arrived(event: E, sequence: int) -> Arrived[E]:
+    """The event as a handler of many gets it."""
+    return Arrived(event, _envelope(event, sequence))
 
 
 def _envelope(event: Event, sequence: int, event_id: str | None = None) -> Envelope:
