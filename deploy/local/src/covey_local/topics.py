@@ -1,7 +1,7 @@
 """The topics on a broker, made and kept as the contracts say."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -156,12 +156,7 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicas:
         )
         for name, code, message in answer.topic_errors:
             _raise_for(code, name, message)
-        try:
-            async with asyncio.timeout(KNOWN_WITHIN_S):
-                while not await _known(admin, [topic.name for topic in topics]):
-                    await asyncio.sleep(0.02)
-        except TimeoutError as error:
-            raise Refused(f"Kafka made the topics and did not know them after {KNOWN_WITHIN_S:.0f} s.") from error
+        await _until(lambda: _known(admin, [topic.name for topic in topics]), "made the topics")
 
 
 async def _known(admin: AIOKafkaAdminClient, names: list[str]) -> bool:
@@ -177,6 +172,23 @@ async def _alter(admin: AIOKafkaAdminClient, topics: Sequence[tuple[Topic, Exist
         for answer in answers:
             for code, message, _, name in answer.resources:
                 _raise_for(code, name, message)
+        wanted = {topic.name: settings(topic, existing.replicas) for topic, existing in topics}
+        await _until(lambda: _as_wanted(admin, wanted), "set the topics' settings")
+
+
+async def _as_wanted(admin: AIOKafkaAdminClient, wanted: dict[str, dict[str, str]]) -> bool:
+    """Whether a broker gives the settings as they are wanted; of a change, too, it learns later than the controller."""
+    return not any(_differs(topic, wanted[topic.name]) for topic in await _existing(admin) if topic.name in wanted)
+
+
+async def _until(reached: Callable[[], Awaitable[bool]], done: str) -> None:
+    """Returns when the broker that is asked has heard what the controller did. Raises ``Refused`` when it does not."""
+    try:
+        async with asyncio.timeout(KNOWN_WITHIN_S):
+            while not await reached():
+                await asyncio.sleep(0.02)
+    except TimeoutError as error:
+        raise Refused(f"Kafka {done} and did not know of it after {KNOWN_WITHIN_S} s.") from error
 
 
 def _resource(name: str, configs: dict[str, str]) -> ConfigResource:
