@@ -13,7 +13,6 @@ the connections belong. Some hundred lives, each time others, are had by ``COVEY
 
 import asyncio
 import math
-import os
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -28,19 +27,17 @@ from covey_chassis.clock import Clock
 from covey_chassis.running import Running
 from covey_chassis.testing import Harness, no_lifespan
 from covey_chassis.testing.broker import eventually
+from covey_chassis.testing.walks import WALKS, walk
 from covey_contracts.identity import AccessChanged, AccessCodeIssued, CodeLetter
 from covey_identity.app import service
 from covey_identity.domain.access_code import draw, shown
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlalchemy import text
 
 from .accounts import run
 from .story import Person, Story, command
 
-WALKS = int(os.environ.get("COVEY_WALKS", "0"))
 LIVES, STEPS = 12, 40
 
 HOUR_S = 3600
@@ -572,15 +569,4 @@ _strangers: Iterator[int] = count(1)
 async def test_a_code_lets_in_whom_the_model_says_after_every_step(story: Story, processes: Processes) -> None:
     loop = asyncio.get_running_loop()
 
-    await asyncio.to_thread(
-        run_machine,
-        lambda: Life(story, processes, loop),
-        settings=settings(
-            max_examples=WALKS or LIVES,
-            stateful_step_count=STEPS,
-            derandomize=not WALKS,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    await walk(lambda: Life(story, processes, loop), lives=LIVES, steps=STEPS)

@@ -10,7 +10,6 @@ connections belong to the loop that the test already runs in. Some hundred walks
 """
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,14 +17,14 @@ from uuid import UUID
 
 import httpx
 import pytest
+from covey_chassis.testing.walks import WALKS, walking
 from covey_identity import feed
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from .accounts import run
 from .story import Person, Story, command
 
-WALKS = int(os.environ.get("COVEY_WALKS", "0"))
 STEPS = 25
 
 ALL = "all"
@@ -553,13 +552,7 @@ async def listener(story: Story, monkeypatch: pytest.MonkeyPatch) -> Listener:
 
 
 @pytest.mark.timeout(300 + 10 * WALKS)
-@settings(
-    max_examples=WALKS or 25,
-    derandomize=not WALKS,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@walking(25)
 @given(data=st.data())
 async def test_everybody_holds_what_the_model_says_after_every_step(
     story: Story, listener: Listener, data: st.DataObject

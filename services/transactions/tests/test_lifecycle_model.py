@@ -10,7 +10,6 @@ the connections belong. Some hundred lives, each time others, are had by ``COVEY
 """
 
 import asyncio
-import os
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -23,17 +22,15 @@ import pytest
 from covey_chassis.access import Right, StaffRight
 from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.ids import new_id
+from covey_chassis.testing.walks import WALKS, walk
 from covey_contracts.transactions import TransactionState
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlalchemy import text
 
 from .reviewing import Reviewing
 from .story import TODAY, Json, Story, a_draft, command
 
-WALKS = int(os.environ.get("COVEY_WALKS", "0"))
 LIVES, STEPS = 12, 50
 
 ANN, BO, RAE, SOL = PEOPLE = ("Ann", "Bo", "Rae", "Sol")
@@ -592,15 +589,4 @@ async def test_transactions_stand_as_the_model_says_after_every_step(story: Stor
     loop = asyncio.get_running_loop()
     representative = await Reviewing(story.covey).representative()
 
-    await asyncio.to_thread(
-        run_machine,
-        lambda: Life(story, loop, representative),
-        settings=settings(
-            max_examples=WALKS or LIVES,
-            stateful_step_count=STEPS,
-            derandomize=not WALKS,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    await walk(lambda: Life(story, loop, representative), lives=LIVES, steps=STEPS)
