@@ -23,7 +23,7 @@ from covey_chassis.testing.signing import new_key, sign
 from covey_contracts import Event, Topic
 from covey_identity import feed, ledger, progress
 from covey_identity.domain.access_change import AccessChange, ChangeKind, Progress
-from covey_identity.feed import everywhere_rev
+from covey_identity.feed import EVERYWHERE
 from covey_identity.ledger import Author, lock_ledger
 from covey_identity.progress import progress_of
 from sqlalchemy import text
@@ -322,12 +322,13 @@ async def test_rule_7_after_a_move_to_another_server_the_old_one_is_refused_and_
     assert (await poll("the standby")).status_code == 200
 
     assert (await poll(old)).json()["code"] == "server-left"
+    everywhere = text(EVERYWHERE).bindparams(silent_s=SILENT_S)
     async with world.owner.transaction() as session:
-        assert await everywhere_rev(session) == 0
+        assert await session.scalar(everywhere) == 0
         waits = text("SELECT extract(epoch FROM counts_from - clock_timestamp()) FROM listener")
         assert SILENT_S - 2 < await session.scalar(waits) <= SILENT_S
         await session.execute(text("UPDATE listener SET counts_from = clock_timestamp()"))
-        assert await everywhere_rev(session) == 1
+        assert await session.scalar(everywhere) == 1
 
 
 # --- rule 8: the acknowledgement ---

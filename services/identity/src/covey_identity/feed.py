@@ -4,7 +4,6 @@ Every answer follows a commit on the primary, in which the listener's own row wa
 replaced, and does not know it, can make anybody believe that there is nothing new.
 """
 
-import asyncio
 import time
 
 from covey_chassis.access.facts import SILENT_S, Fact, News, Poll
@@ -14,8 +13,7 @@ from covey_chassis.waiting import wait_until
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.ledger import CHANNEL
-from covey_identity.signals import signals_of
+from covey_identity.signals import Signal, signals_of, tell
 
 WAIT_S = 0.5
 """How long a poll waits for news. Well below a lease: with no news, every poll still renews it."""
@@ -74,20 +72,22 @@ async def _hear(session: AsyncSession, name: str, poll: Poll) -> bool:
         await session.execute(_MOVE, row | {"silent_s": SILENT_S})
     await session.execute(_HEARD, row)
     if acked_rev > listener.acked_rev:
-        await session.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
+        await tell(session, Signal.ACKED)
     return known
 
 
 async def _wait_for_news(context: Context, seen_rev: int) -> None:
     deadline = time.monotonic() + WAIT_S
     while True:
-        signal: asyncio.Event = signals_of(context).next()
+        news = signals_of(context).next(Signal.NEWS)
         async with context.workers.session() as session:
             rev = await session.scalar(text("SELECT rev FROM access_ledger"))
         left = deadline - time.monotonic()
         if rev != seen_rev or left <= 0:
             return
-        await wait_until(signal, min(left, LOOK_S))
+        await wait_until(news, min(left, LOOK_S))
+        if news.is_set():
+            return
 
 
 async def read_news(session: AsyncSession, seen_rev: int) -> News:
@@ -106,14 +106,6 @@ async def retire(session: AsyncSession, name: str) -> None:
     """Refuse a listener's polls from now on. It counts as silent for as long as it may still act, then not at all."""
     if not (await session.execute(_RETIRE, {"name": name})).first():
         raise ListenerNotFound(name=name)
-
-
-async def everywhere_rev(session: AsyncSession) -> int:
-    """Up to which revision every service, this one included, has said that nobody acts by older facts.
-
-    The list of listeners is read anew each time: whoever registers after a change has read it before their first lease.
-    """
-    return int((await session.execute(_EVERYWHERE, {"silent_s": SILENT_S})).scalar_one())
 
 
 _KNOWN = text(
@@ -155,13 +147,15 @@ _NEWS = text(
      ORDER BY fact.rev
     """
 )
-_EVERYWHERE = text(
-    """
+EVERYWHERE = """
     SELECT least(
         (SELECT acked_rev FROM access_applier),
         (SELECT min(CASE WHEN counts_from <= clock_timestamp() AND retired_at IS NULL THEN acked_rev ELSE 0 END)
            FROM listener
           WHERE retired_at IS NULL OR retired_at > clock_timestamp() - make_interval(secs => :silent_s))
     )
-    """
-)
+"""
+"""Up to which revision every service, this one included, has said that nobody acts by older facts.
+
+The list of listeners is read anew each time: whoever registers after a change has read it before their first lease.
+"""

@@ -18,8 +18,7 @@ from covey_chassis.failpoints import failpoint
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-CHANNEL = "access"
-"""Notified within the change's own transaction: changes of access are few, and are to be heard of at once."""
+from covey_identity.signals import CHANNEL, Signal
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,6 @@ _SUPERSEDE = text(
 _ADVANCE = text(
     f"""
     WITH ledger AS (UPDATE access_ledger SET rev = :rev, id = :id)
-    UPDATE access_applier SET seen_rev = :rev, seen_id = :id RETURNING pg_notify('{CHANNEL}', '')
-    """  # noqa: S608 - a name of ours
+    UPDATE access_applier SET seen_rev = :rev, seen_id = :id RETURNING pg_notify('{CHANNEL}', '{Signal.NEWS}')
+    """  # noqa: S608 - names of ours
 )

@@ -14,13 +14,13 @@ from covey_chassis.access.applier import acknowledge
 from covey_chassis.access.facts import SILENT_S
 from covey_chassis.service import Context
 from covey_chassis.waiting import wait_until
-from sqlalchemy import select, update
+from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.access_change import AccessChange, ChangeKind, Progress
-from covey_identity.feed import everywhere_rev
+from covey_identity.feed import EVERYWHERE
 from covey_identity.ledger import Ledger
-from covey_identity.signals import signals_of, tell
+from covey_identity.signals import Signal, signals_of, tell
 
 log = structlog.get_logger(__name__)
 
@@ -68,24 +68,17 @@ def progress_of(change: AccessChange) -> Progress:
 async def settle(context: Context) -> None:
     """Note which of the pending changes are done."""
     async with context.workers.transaction() as session:
-        pending = (
-            await session.execute(
-                select(AccessChange.id, AccessChange.rev)
-                .where(AccessChange.done_at.is_(None))
-                .order_by(AccessChange.id)
-                .limit(PENDING_MAX)
-            )
-        ).all()
+        pending = (await session.execute(_PENDING, {"most": PENDING_MAX, "silent_s": SILENT_S})).all()
         known_since = _known_since.setdefault(context.workers.url, {})
         if not pending:
             known_since.clear()
             return
         now = time.monotonic()  # after the read: what it found had been committed before
-        acknowledged_rev = await everywhere_rev(session)
-        for change_id, rev in pending:
+        for change_id, rev, acknowledged_rev in pending:
             since = known_since.setdefault(change_id, now)
             how = "acknowledged" if rev <= acknowledged_rev else "silence" if now - since >= SILENT_S else None
             if how is not None:
+                await tell(session, Signal.DONE)
                 await session.execute(
                     update(AccessChange)
                     .where(AccessChange.id == change_id, AccessChange.done_at.is_(None))
@@ -99,34 +92,41 @@ async def wait_until_done(context: Context, change_id: UUID, *, seconds: float) 
     """Wait for a committed change, but no longer than so; how far it is then. No connection is held meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
-        signal = signals_of(context).next()
-        await settle(context)
+        done = signals_of(context).next(Signal.DONE)
         async with context.workers.session() as session:
             found = progress_of(await session.get_one(AccessChange, change_id))
         left = deadline - time.monotonic()
         if found is not Progress.PENDING or left <= 0:
             return found
-        await wait_until(signal, min(left, LOOK_S))
+        await wait_until(done, min(left, LOOK_S))
+        if not done.is_set():
+            await settle(context)  # whoever does so all the time may be away
 
 
 async def keep_settling(context: Context) -> None:
     """See to it that changes are done also when nobody waits for them, and after a restart."""
     while True:
-        signal = signals_of(context).next()
+        acked = signals_of(context).next(Signal.ACKED)
         try:
             await settle(context)
         except Exception as error:  # the database is away: it is tried again
             log.warning("access.not_settled", error=type(error).__name__)
-        await wait_until(signal, LOOK_S)
+        await wait_until(acked, LOOK_S)
 
 
 async def keep_acknowledging(context: Context) -> None:
     """This service is its own listener: wait for whoever may act by facts of before, and note that they are done."""
     while True:
-        signal = signals_of(context).next()
+        news = signals_of(context).next(Signal.NEWS)
         try:
             if await acknowledge(context.workers):
-                await tell(context.workers)
+                async with context.workers.transaction() as session:
+                    await tell(session, Signal.ACKED)
         except Exception as error:  # a lock that was not to be had in time, or a database that is away
             log.warning("access.not_acknowledged", error=type(error).__name__)
-        await wait_until(signal, 1.0)
+        await wait_until(news, 1.0)
+
+
+_PENDING = text(
+    f"SELECT id, rev, ({EVERYWHERE}) FROM access_change WHERE done_at IS NULL ORDER BY id LIMIT :most"  # noqa: S608 - ours
+)

@@ -1,34 +1,50 @@
 """Wakes whoever waits for news of access, in every process of the service: PostgreSQL tells them all."""
 
 import asyncio
+from enum import StrEnum
 
 import asyncpg
 import structlog
-from covey_chassis.db import Database
 from covey_chassis.service import Context
 from sqlalchemy import text
-
-from covey_identity.ledger import CHANNEL
+from sqlalchemy.ext.asyncio import AsyncSession
 
 log = structlog.get_logger(__name__)
 
+CHANNEL = "access"
+"""Notified within the transaction that it tells of: changes of access are few, and are to be heard of at once."""
 RETRY_S = 0.5
+
+
+class Signal(StrEnum):
+    """What has happened."""
+
+    NEWS = "news"
+    """Facts have changed: listeners are to hear of it."""
+    ACKED = "acked"
+    """A service has acknowledged facts: changes may be true everywhere."""
+    DONE = "done"
+    """A change is true everywhere: whoever asked for it is to hear of it."""
 
 
 class Signals:
     """What waits in one process. A signal that is lost costs the waiter's own patience, nothing else."""
 
     def __init__(self) -> None:
-        self._next = asyncio.Event()
+        self._next = {each: asyncio.Event() for each in Signal}
 
-    def next(self) -> asyncio.Event:
-        """Set by the next signal. Ask for it before looking, and wait for it after: then none slips through."""
-        return self._next
+    def next(self, signal: Signal) -> asyncio.Event:
+        """Set by the next one. Ask for it before looking, and wait for it after: then none slips through."""
+        return self._next[signal]
 
-    def wake(self) -> None:
-        """Something about access is different."""
-        self._next.set()
-        self._next = asyncio.Event()
+    def wake(self, *signals: Signal) -> None:
+        for each in signals:
+            self._next[each].set()
+            self._next[each] = asyncio.Event()
+
+    def hear(self, said: object) -> None:
+        """Wake whoever waits for what PostgreSQL has told."""
+        self.wake(*(each for each in Signal if each == said))
 
 
 _of: dict[str, Signals] = {}
@@ -39,10 +55,9 @@ def signals_of(context: Context) -> Signals:
     return _of.setdefault(context.workers.url, Signals())
 
 
-async def tell(database: Database) -> None:
-    """Wake the waiters of all processes."""
-    async with database.transaction() as session:
-        await session.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
+async def tell(session: AsyncSession, signal: Signal) -> None:
+    """Wake the waiters of all processes, once this transaction is committed."""
+    await session.execute(_NOTIFY, {"channel": CHANNEL, "signal": signal})
 
 
 async def listen(context: Context) -> None:
@@ -54,11 +69,14 @@ async def listen(context: Context) -> None:
             lost = asyncio.Event()
             try:
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                await connection.add_listener(CHANNEL, lambda *_: signals.wake())
-                signals.wake()
+                await connection.add_listener(CHANNEL, lambda *said: signals.hear(said[-1]))
+                signals.wake(*Signal)  # what was told meanwhile nobody has heard
                 await lost.wait()
             finally:
                 connection.terminate()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("signals.interrupted", error=type(error).__name__)
         await asyncio.sleep(RETRY_S)
+
+
+_NOTIFY = text("SELECT pg_notify(:channel, :signal)")

@@ -169,10 +169,15 @@ async def acknowledge(database: Database) -> bool:
     """
     async with database.transaction() as session:
         pending = (await session.execute(_PENDING)).one()
-    # A page tells of each fact only as it is now: what it left out, for it changed again, is on a later page.
-    if not pending.at_head or pending.acked_rev >= pending.seen_rev:
-        return False
-    for key in await _held_by_others(database, pending.keys) if pending.leased else ():
+        # A page tells of each fact only as it is now: what it left out, for it changed again, is on a later page.
+        if not pending.at_head or pending.acked_rev >= pending.seen_rev:
+            return False
+        keys = pending.keys if pending.leased else []
+        held = await _not_free(session, keys[:KEYS_AT_ONCE])
+    for start in range(KEYS_AT_ONCE, len(keys), KEYS_AT_ONCE):
+        async with database.transaction() as session:
+            held += await _not_free(session, keys[start : start + KEYS_AT_ONCE])
+    for key in held:
         async with database.transaction() as session:
             await session.execute(_BARRIER, {"key": key})
     await failpoint("access.before_ack")
@@ -182,14 +187,9 @@ async def acknowledge(database: Database) -> bool:
     return True
 
 
-async def _held_by_others(database: Database, keys: Sequence[int]) -> list[int]:
-    """Those of the keys that cannot be had exclusively right now. All others have been, for a moment."""
-    held: list[int] = []
-    for start in range(0, len(keys), KEYS_AT_ONCE):
-        async with database.transaction() as session:
-            found = await session.execute(_NOT_FREE, {"keys": keys[start : start + KEYS_AT_ONCE]})
-            held += found.scalars()
-    return held
+async def _not_free(session: AsyncSession, keys: Sequence[int]) -> list[int]:
+    """Those of the keys that cannot be had exclusively right now. All others are, until this transaction ends."""
+    return list(await session.scalars(_NOT_FREE, {"keys": list(keys)})) if keys else []
 
 
 _JSON = {"Content-Type": "application/json"}
