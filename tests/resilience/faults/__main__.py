@@ -33,7 +33,8 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Write what was found here, too.")] = None,
 ) -> None:
     """Let faults strike a platform under load; the exit code is 1 when a promise was broken, or time was too short."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is what we want
+    for library in ("aiokafka", "asyncpg"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # that Kafka or PostgreSQL is away is what we want
     seed = seed or random.SystemRandom().randint(1, 1_000_000)
     print(f"seed {seed}")
     until = time.monotonic() + minutes * 60

@@ -119,6 +119,11 @@ class Case:
         return found
 
     @cached_property
+    def numbered(self) -> dict[tuple[str, str], list[Rec]]:
+        """The same, without the services whose numbers say nothing."""
+        return {of: events for of, events in self.of_aggregate.items() if of[0] not in self.evidence.restored}
+
+    @cached_property
     def waiting_keys(self) -> set[tuple[str, str]]:
         """Keys that are parked, by consumer."""
         return {(each.consumer, each.key) for each in self.evidence.parked}

@@ -136,7 +136,9 @@ async def _known_group(platform: Platform, number: str) -> CastGroup:
     group_id = listed.json()["items"][0]["group_id"]
 
     async def available() -> str | None:
-        answer = await platform.send("GET", "renewals", f"/v1/groups/{group_id}/renewals")
+        answer = await platform.settled("GET", "renewals", f"/v1/groups/{group_id}/renewals")
+        if answer.status_code == 404:  # renewals has not heard of the group yet
+            return None
         return next((each["renewal_id"] for each in answer.json()["items"] if each["status"] == "available"), None)
 
     renewal_id = await eventually(available, within_s=60)

@@ -295,7 +295,7 @@ FAULTS: tuple[Fault, ...] = (
         moment="Kafka's offsets are ahead",
         strike=database.restored,
         excused=frozenset({"I6", "I9"}),
-        because="positions and fences go back with the database",
+        because="positions and fences go back with the database, and the numbers of its own events",
     ),
     Fault(
         id="F33",

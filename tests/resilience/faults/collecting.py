@@ -76,6 +76,7 @@ async def collect(
     histories: Iterable[Path],
     samples: Iterable[Sample] = (),
     poisons: Iterable[Poison] = (),
+    restored: Iterable[str] = (),
     recovery_s: float | None = None,
 ) -> Evidence:
     """All that has come to be since the mark. Call it once everything is at rest. ``rebuilt`` is what ``rebuild`` finds."""
@@ -83,6 +84,7 @@ async def collect(
         ops=read_histories(histories),
         samples=list(samples),
         poisons=list(poisons),
+        restored=frozenset(restored),
         recovery_s=recovery_s,
         subscriptions={
             consumer.name: frozenset(consumer.topics) for service in services() for consumer in service.consumers

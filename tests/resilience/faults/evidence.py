@@ -202,5 +202,8 @@ class Evidence:
     removals: list[Removal] = field(default_factory=list)
     rebuilt: list[Rebuilt] = field(default_factory=list)
     poisons: list[Poison] = field(default_factory=list)
+    restored: frozenset[str] = frozenset()
+    """Services whose database went back to an earlier state: what they told meanwhile stays told, and its numbers are given
+    again. So the numbers of their own events say nothing; what they hear of others counts as it always does."""
     recovery_s: float | None = None
     """From the healing until all was drained; None when it was not."""

@@ -108,7 +108,7 @@ def nothing_comes_of_a_refusal(case: Case) -> Iterator[str]:
             yield f"{_named(op)} was refused with {op.status}, and {_at(told[0])} tells of it"
         if op.outcome == "unknown" and told and op.id not in case.evidence.committed:
             yield f"{_named(op)} is not committed, and {_at(told[0])} tells of it"
-    for (service, aggregate), events in case.of_aggregate.items():
+    for (service, aggregate), events in case.numbered.items():
         _, after = case.evidence.sequences.get((service, aggregate), (0, 0))
         for event in events:
             if event.sequence is not None and event.sequence > after:
@@ -152,7 +152,7 @@ def _events_are_told_twice(case: Case) -> Iterator[str]:
         for kind, times in Counter(event.type for event in case.told_of(op, TOLD.get(op.kind, ()))).items():
             if times > 1:
                 yield f"{_named(op)} was told {times} times, by different events: {kind}"
-    for (service, aggregate), events in case.of_aggregate.items():
+    for (service, aggregate), events in case.numbered.items():
         for sequence, times in Counter(event.sequence for event in events).items():
             if times > 1:
                 yield f"{service} tells of {aggregate} by {times} different events with number {sequence}"
@@ -193,7 +193,7 @@ def no_mail_goes_out_twice(case: Case) -> Iterator[str]:
 
 
 def events_are_in_order(case: Case) -> Iterator[str]:
-    for (service, aggregate), events in case.of_aggregate.items():
+    for (service, aggregate), events in case.numbered.items():
         numbers = sorted({event.sequence for event in events if event.sequence is not None})
         for before, after in pairwise(numbers):
             if after != before + 1:
@@ -215,8 +215,8 @@ def events_are_in_order(case: Case) -> Iterator[str]:
 
 def _numbers_come_again(case: Case) -> Iterator[str]:
     for record in case.old_numbers:
-        if record.id not in case.evidence.told_before:
-            service = record.source.removeprefix("/")
+        service = record.source.removeprefix("/")
+        if record.id not in case.evidence.told_before and service not in case.evidence.restored:
             before, _ = case.evidence.sequences[service, record.key]
             said = f"has number {record.sequence} of {record.key}, which {service} had as of event {before} before"
             yield f"{_at(record)} is new, and {said}"

@@ -2,7 +2,8 @@
 
 import json
 import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,43 @@ def as_json(rounds: Sequence[Round]) -> str:
     )
 
 
+def as_markdown(said: dict[str, Any]) -> str:
+    """What ``as_json`` says as a table of Markdown: a line for each fault, with all its rounds together."""
+    faults: dict[str, list[dict[str, Any]]] = {}
+    for played in said["faults"]:
+        faults.setdefault(played["fault"], []).append(played)
+    head = ("", "fault", "moment", "rounds", *COLUMNS[3:])
+    return "\n".join(
+        [
+            _row(head),
+            _row("---" if place < 3 else "--:" for place in range(len(head))),
+            *map(_together, faults.values()),
+        ]
+    )
+
+
+def _together(rounds: Sequence[dict[str, Any]]) -> str:
+    """One fault's rounds; their recovery is the longest."""
+    counted = ("operations", "acknowledged", "events", "effects", "wire_duplicates")
+    recoveries = [played["recovery_s"] for played in rounds if played["recovery_s"] is not None]
+    return _row(
+        [
+            *(rounds[0][each] for each in ("fault", "title", "moment")),
+            *(f"{number:,}" for number in [len(rounds), *(sum(played[each] for played in rounds) for each in counted)]),
+            f"{max(recoveries):.1f} s" if recoveries else "",
+            str(sum(len(played["violations"]) for played in rounds)),
+        ]
+    )
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 def write(rounds: Sequence[Round], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(as_json(rounds) + "\n")
+
+
+if __name__ == "__main__":
+    print(as_markdown(json.loads(Path(sys.argv[1]).read_text())))

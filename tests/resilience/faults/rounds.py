@@ -26,9 +26,9 @@ STRIKE_S = 240.0
 """After so long a strike is given up."""
 REST_S = 60.0
 """So soon after the healing all has to have come to rest."""
-PIECE_ROWS = 1000
+PIECE_ROWS = 3000
 """Of one import: the next one begins when it is done."""
-BEHIND = 3000
+BEHIND = 9000
 """And when no more records than so many wait for all consumers: a load that outruns them would prove nothing."""
 
 
@@ -84,6 +84,7 @@ async def play(world: World, fault: Fault, *, seed: int, folder: Path) -> Round:
         histories=histories,
         samples=sampler.samples,
         poisons=world.poisons,
+        restored=world.restored,
         recovery_s=recovery_s,
     )
     await world.forget_poison()

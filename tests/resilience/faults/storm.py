@@ -16,7 +16,7 @@ from tests.resilience.platform import Platform
 from .case import IMPORT
 from .history import History, Op
 
-LOOK_S = 0.5
+LOOK_S = 0.2
 FAR_DAYS = 200
 """So far ahead are the renewals of a storm's groups: they are nobody's concern."""
 

@@ -512,6 +512,32 @@ def test_a_broken_promise_is_noticed(spoil, invariant, said):
     assert not [each for each in found(story, excused=frozenset({invariant})) if each.invariant == invariant]
 
 
+@pytest.mark.parametrize(
+    ("spoil", "invariant"),
+    [
+        (an_event_tells_of_what_was_rolled_back, "I2"),
+        (a_number_is_given_twice, "I3"),
+        (two_events_change_places, "I4"),
+        (a_new_event_has_an_old_number, "I4"),
+    ],
+)
+def test_a_restored_service_is_excused_for_the_numbers_of_its_own_events_alone(spoil, invariant):
+    owner, listener = (replace(right(), restored=frozenset({name})) for name in ("membership", "renewals"))
+    spoil(owner)
+    spoil(listener)
+
+    assert invariant not in {each.invariant for each in found(owner)}
+    assert invariant in {each.invariant for each in found(listener)}
+
+
+@pytest.mark.parametrize("spoil", [a_consumer_takes_an_event_twice, a_copy_goes_back, an_event_vanishes])
+def test_a_restored_service_still_owes_all_that_it_hears(spoil):
+    story = replace(right(), restored=frozenset({"renewals"}))
+    spoil(story)
+
+    assert found(story)
+
+
 # --- stories that are odd, and right ---
 
 

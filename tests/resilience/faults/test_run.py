@@ -1,10 +1,14 @@
 """A run that did not do what was asked for does not pass for one that did."""
 
+import json
 import time
+from dataclasses import replace
 
 from . import report
 from .__main__ import _run
 from .catalogue import FAULTS
+from .checker import Figures
+from .rounds import Round
 
 
 async def test_faults_that_there_was_no_time_for_are_named():
@@ -12,3 +16,14 @@ async def test_faults_that_there_was_no_time_for_are_named():
 
     assert (rounds, missed) == ([], "F1, F2 with seed 7")
     assert report.summary(rounds).startswith("0 rounds")
+
+
+def test_a_faults_rounds_are_one_line_of_the_table_with_the_longest_recovery():
+    figures = Figures(operations=3_000, acknowledged=2_000, events=1_500, effects=6_000, wire_duplicates=1)
+    first = Round(fault=FAULTS[0], seed=1, figures=figures, violations=[], recovery_s=2.5, took_s=60)
+    rounds = [first, replace(first, seed=2, recovery_s=7.25, violations=["I1: lost"])]
+
+    *_, line = report.as_markdown(json.loads(report.as_json(rounds))).splitlines()
+
+    assert line.startswith("| F1 | kill -9 of services |")
+    assert line.endswith("| 2 | 6,000 | 4,000 | 3,000 | 12,000 | 2 | 7.2 s | 1 |")

@@ -41,6 +41,8 @@ STARTED_S = 10
 NO_SPACE = "No space left on device"
 """What Kafka and PostgreSQL say of a full disk."""
 DISK_SIZE = {"kafka": "700m", "postgres": "1500m"}
+PIECES = (64 << 20, 1 << 20, 4096)
+"""In which a disk is filled, in bytes."""
 SABOTAGE = Path(__file__).parent / "strikes" / "sabotage"
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError, httpx.HTTPError)
 """How it shows that something does not answer at the moment."""
@@ -78,6 +80,10 @@ class World:
     disk: "Disk"
     poisons: list[Poison] = field(default_factory=list)
     """What has been put into topics to do harm, since the last fault began."""
+    poisoned_keys: set[bytes | None] = field(default_factory=set)
+    """Of what was put there before: such a record is not sent again as if it were an event."""
+    restored: set[str] = field(default_factory=set)
+    """Services whose database went back to an earlier state: for good, as far as this world goes."""
     _undo: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -102,6 +108,7 @@ class World:
         for service in self.services:
             async with connected(self.database_url(service)) as database:
                 await database.execute(DISCARD, [(each.key or b"").decode() for each in self.poisons])
+        self.poisoned_keys.update(each.key for each in self.poisons)
         self.poisons.clear()
 
     async def heal(self) -> None:
@@ -236,6 +243,7 @@ class World:
 
     async def restore_database(self, service: str, copy: str) -> None:
         """The database of a service that is down becomes what the copy is."""
+        self.restored.add(service)
         await self.stack.infrastructure.drop_database(f"covey_{service}")
         await self.stack.infrastructure.create_database(service, template=copy)
 
@@ -373,8 +381,8 @@ class World:
 
     async def _ends(self, places: set[TopicPartition]) -> dict[TopicPartition, int]:
         kafka = AIOKafkaConsumer(bootstrap_servers=self.stack.run["kafka"])
-        await kafka.start()
         try:
+            await kafka.start()
             ends: dict[TopicPartition, int] = await kafka.end_offsets(list(places))
             return ends
         finally:
@@ -429,10 +437,9 @@ class Disk:
     def full(self) -> Iterator[None]:
         """There is no room on it for the block."""
         assert self.folder
-        room = os.statvfs(self.folder)
-        with (self.folder / "filler").open("wb") as filler:
-            os.posix_fallocate(filler.fileno(), 0, room.f_bavail * room.f_frsize)
         try:
+            with (self.folder / "filler").open("wb") as filler:
+                _take_all_room(filler.fileno())
             yield
         finally:
             self.free()
@@ -440,6 +447,16 @@ class Disk:
     def free(self) -> None:
         if self.folder:
             (self.folder / "filler").unlink(missing_ok=True)
+
+
+def _take_all_room(filler: int) -> None:
+    """Piece by piece: others take room, too, while it is taken."""
+    taken = 0
+    for piece in PIECES:
+        with suppress(OSError):  # no room for a piece of this size any more
+            while True:
+                os.posix_fallocate(filler, taken, piece)
+                taken += piece
 
 
 @contextmanager

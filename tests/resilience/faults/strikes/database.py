@@ -46,7 +46,7 @@ async def sessions_ended(world: World, rng: Random) -> None:
                     SELECT pid FROM pg_stat_activity
                      WHERE datname LIKE 'covey%' AND pid <> pg_backend_pid() AND ({which})
                      ORDER BY random() LIMIT 2
-                ) AS some
+                ) AS chosen
                 """
             )
             ended[kind] += len(sessions)

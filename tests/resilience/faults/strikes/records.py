@@ -199,5 +199,6 @@ async def _resend(world: World, records: Sequence[ConsumerRecord]) -> None:
                 record.topic, record.value, key=record.key, headers=list(record.headers), partition=record.partition
             )
             for record in records
+            if record.key not in world.poisoned_keys
         ]
         await asyncio.gather(*sent)
