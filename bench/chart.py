@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
-ROW, LEFT, WIDTH, RIGHT, TOP = 24, 470, 360, 110, 56
+ROW, LEFT, WIDTH, RIGHT, TOP = 24, 560, 360, 110, 56
 LEAST, MOST = 0.25, 16.0
 """The axis' ends, in multiples of what must be reached. It is logarithmic."""
 TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)

@@ -30,6 +30,10 @@ from bench.stand import Stand
 
 PACES = {"at idle": (20, 200), "at 500 events/s": (500, 5_000)}
 """Events a second, and how many."""
+NOTES = {
+    "at 500 events/s": "Relay and consumer each take what came while they were at work: an event waits for half a turn of "
+    "each. The limit adds up what three steps take that wait for nobody.",
+}
 ROUNDS = 3
 COMMITS_AT_ONCE = 10
 WARM_UP = 20
@@ -60,6 +64,7 @@ async def measure(stand: Stand) -> list[Figure]:
                         ours=at["ours"],
                         limit=at["limit"],
                         at_most=at_most,
+                        note=NOTES.get(pace, ""),
                     )
                 )
         return figures
