@@ -129,12 +129,7 @@ async def _existing(admin: AIOKafkaAdminClient) -> list[Existing]:
     described = [topic for topic in await admin.describe_topics() if topic["topic"].startswith(PREFIX)]
     if not described:
         return []
-    answers = await admin.describe_configs([_resource(topic["topic"], {}) for topic in described])
-    by_name: dict[str, dict[str, str]] = {}
-    for answer in answers:
-        for code, message, _, name, entries in answer.resources:
-            _raise_for(code, name, message)
-            by_name[name] = {entry[0]: entry[1] for entry in entries}
+    by_name = await _settings(admin, [topic["topic"] for topic in described])
     return [
         Existing(
             name=topic["topic"],
@@ -144,6 +139,15 @@ async def _existing(admin: AIOKafkaAdminClient) -> list[Existing]:
         )
         for topic in described
     ]
+
+
+async def _settings(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for answer in await admin.describe_configs([_resource(name, {}) for name in names]):
+        for code, message, _, name, entries in answer.resources:
+            _raise_for(code, name, message)
+            found[name] = {entry[0]: entry[1] for entry in entries}
+    return found
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicas: int) -> None:
@@ -178,7 +182,8 @@ async def _alter(admin: AIOKafkaAdminClient, topics: Sequence[tuple[Topic, Exist
 
 async def _as_wanted(admin: AIOKafkaAdminClient, wanted: dict[str, dict[str, str]]) -> bool:
     """Whether a broker gives the settings as they are wanted; of a change, too, it learns later than the controller."""
-    return not any(_differs(topic, wanted[topic.name]) for topic in await _existing(admin) if topic.name in wanted)
+    found = await _settings(admin, wanted)
+    return all(found[name].get(setting) == value for name, said in wanted.items() for setting, value in said.items())
 
 
 async def _until(reached: Callable[[], Awaitable[bool]], done: str) -> None:
