@@ -52,7 +52,7 @@ def _chosen(ids: str) -> list[Fault]:
     wanted = [each.strip() for each in ids.split(",") if each.strip()] or list(known)
     if unknown := [each for each in wanted if each not in known]:
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(known)}")
-    return [known[each] for each in wanted]
+    return [fault for each, fault in known.items() if each in wanted]  # in this order: nothing follows a restored one
 
 
 async def _run(faults: Sequence[Fault], *, seed: int, events: int, until: float) -> tuple[list[Round], str]:
