@@ -1,8 +1,6 @@
 """The service that owns access, one that listens to it, and a person in a group."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +84,8 @@ class World:
             active=active,
         )
 
-    async def record(self, kind: ChangeKind, facts: list[Fact]) -> UUID:
+    async def record(self, kind: ChangeKind, facts: list[Fact], *, acknowledged: bool = True) -> UUID:
+        """A change on its way, with these facts; the owner itself has acknowledged it, if nothing else is said."""
         async with self.owner.transaction() as session:
             ledger = await lock_ledger(session)
             await ledger.record("a test", Author("a test"), facts)
@@ -99,7 +98,8 @@ class World:
                 requested_by=None,
                 at=self.owner.context.clock.now(),
             )
-        await acknowledge(self.owner.context.workers)
+        if acknowledged:
+            await acknowledge(self.owner.context.workers)
         return change.id
 
     async def is_done(self, change_id: UUID) -> bool:
@@ -196,17 +196,4 @@ async def world(
             yield world
 
 
-@asynccontextmanager
-async def running(*work: Any) -> AsyncIterator[None]:
-    """Coroutines that go on for the block."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-__all__ = ["CREDENTIAL", "Progress", "World", "running"]
+__all__ = ["CREDENTIAL", "Progress", "World"]

@@ -18,10 +18,10 @@ from covey_chassis.access.signing import key_id, read_signed
 from covey_chassis.consumer import Consumer
 from covey_chassis.ids import new_id
 from covey_chassis.testing import armed
-from covey_chassis.testing.broker import eventually, headers
+from covey_chassis.testing.broker import eventually, headers, in_background
 from covey_chassis.testing.signing import new_key, sign
 from covey_contracts import Event, Topic
-from covey_identity import feed, ledger, progress
+from covey_identity import feed, ledger, progress, signals
 from covey_identity.domain.access_change import AccessChange, ChangeKind, Progress
 from covey_identity.feed import EVERYWHERE
 from covey_identity.ledger import Author, lock_ledger
@@ -29,6 +29,9 @@ from covey_identity.progress import progress_of
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+HEARD_S = 10
+"""So soon whoever waits has heard."""
+LISTENING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'listen%'"
 FEED = "http://owner.test/internal/access/feed"
 JSON = {"Content-Type": "application/json"}
 both = pytest.mark.parametrize("kept", [True, False], ids=["rule kept", "rule taken out"])
@@ -388,6 +391,24 @@ async def test_rule_8_a_page_acknowledges_nothing_that_it_left_out(world, monkey
     assert await world.is_done(change)
 
 
+async def test_rule_8_more_locks_than_are_tried_at_once_are_all_waited_for(world, monkeypatch):
+    monkeypatch.setattr(applier, "KEYS_AT_ONCE", 1)
+    others = [Fact(kind=FactKind.ACCOUNT, id=(each := new_id()), account_id=each, active=True) for _ in range(3)]
+    await world.record(ChangeKind.CHANGED, [*others, world.grant((), active=False)])
+    writer = await asyncpg.connect(world.listener.context.requests.url)
+    transaction = writer.transaction()
+    await transaction.start()
+    await writer.execute("SELECT pg_advisory_xact_lock_shared(access_key('group', $1))", world.group_id)
+    await world.step()
+
+    async with in_background(world.acknowledge()) as acknowledging:
+        await eventually(world.listener.somebody_waits)
+        assert not acknowledging.done()
+        await transaction.commit()
+        await writer.close()
+        assert await asyncio.wait_for(acknowledging, HEARD_S)
+
+
 async def test_rule_8_a_process_that_dies_before_it_acknowledged_leaves_that_to_the_next(world):
     change = await world.remove()
     await world.step()
@@ -676,6 +697,45 @@ async def test_rule_15_another_instance_or_a_restart_counts_anew(world, monkeypa
     now += 2
 
     assert not await world.is_done(change)
+
+
+@pytest.mark.parametrize("hears", [True, False], ids=["hears all", "is cut off for a moment"])
+async def test_rule_15_whoever_waits_hears_of_it_without_looking(world, monkeypatch, hears):
+    """Nobody looks by themselves here: news, acknowledgements and the end of the change are told, or told anew."""
+    for module, patience in (
+        (feed, "WAIT_S"),
+        (feed, "LOOK_S"),
+        (progress, "LOOK_S"),
+        (progress, "FIRST_LOOK_S"),
+        (progress, "BARRIER_LOOK_S"),
+    ):
+        monkeypatch.setattr(module, patience, 60)
+    context = world.owner.context
+
+    async def listens() -> bool:
+        async with world.owner.transaction() as session:
+            return bool(await session.scalar(text(LISTENING)))
+
+    async def has_acknowledged() -> bool:
+        return bool(await _acked(world.owner) >= 2)
+
+    async with (
+        in_background(signals.listen(context)),
+        in_background(progress.keep_settling(context)),
+        in_background(progress.keep_acknowledging(context)),
+    ):
+        await eventually(listens)
+        async with in_background(world.step()) as poll:
+            change = await world.record(ChangeKind.REMOVED, [world.grant((), active=False)], acknowledged=False)
+            await asyncio.wait_for(poll, HEARD_S)
+        async with in_background(progress.wait_until_done(context, change, seconds=60)) as waiting:
+            await eventually(has_acknowledged)
+            await world.acknowledge()
+            if not hears:
+                async with world.owner.transaction() as session:
+                    await session.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({LISTENING}) AS listening"))
+            async with in_background(world.step()):
+                assert await asyncio.wait_for(waiting, HEARD_S) is Progress.REMOVED
 
 
 async def test_a_removal_that_was_taken_back_says_so(world):

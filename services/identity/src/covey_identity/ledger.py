@@ -18,7 +18,7 @@ from covey_chassis.failpoints import failpoint
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.signals import CHANNEL, Signal
+from covey_identity.signals import CHANNEL, Signal, tell
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,15 @@ class Ledger:
         await self._session.execute(_ADVANCE, {"rev": told[-1].rev, "id": rows[-1]["id"]})
         await keep_facts(self._session, told)
         if giving := [fact for fact in told if fact.active != (fact.kind is FactKind.EXCLUSION)]:
-            await self._session.execute(
+            superseded = await self._session.execute(
                 _SUPERSEDE,
                 {
                     "groups": [fact.group_id for fact in giving if fact.group_id],
                     "accounts": [fact.account_id for fact in giving if fact.account_id],
                 },
             )
+            if superseded.all():
+                await tell(self._session, Signal.DONE)
         self.rev = told[-1].rev
         await failpoint("ledger.recorded")
         return self.rev
@@ -100,6 +102,7 @@ _SUPERSEDE = text(
            SELECT FROM access_held
             WHERE access_held.account_id = access_change.account_id AND access_held.group_id = access_change.group_id
        )
+    RETURNING 1
     """
 )
 _ADVANCE = text(

@@ -25,6 +25,10 @@ from covey_identity.signals import Signal, signals_of, tell
 log = structlog.get_logger(__name__)
 
 LOOK_S = 0.25
+"""How often it is looked, should a signal have been lost, or nobody else settle."""
+FIRST_LOOK_S = 0.02
+"""When whoever waits looks for the first time: a change that made nothing different is done without any signal."""
+BARRIER_LOOK_S = 1.0
 PENDING_MAX = 1000
 
 _known_since: dict[str, dict[UUID, float]] = {}
@@ -74,23 +78,28 @@ async def settle(context: Context) -> None:
             known_since.clear()
             return
         now = time.monotonic()  # after the read: what it found had been committed before
+        done = 0
         for change_id, rev, acknowledged_rev in pending:
             since = known_since.setdefault(change_id, now)
             how = "acknowledged" if rev <= acknowledged_rev else "silence" if now - since >= SILENT_S else None
             if how is not None:
-                await tell(session, Signal.DONE)
-                await session.execute(
+                noted = await session.execute(
                     update(AccessChange)
                     .where(AccessChange.id == change_id, AccessChange.done_at.is_(None))
                     .values(done_at=context.clock.now(), how=how)
+                    .returning(AccessChange.id)
                 )
+                done += len(noted.all())  # none, where another process was quicker
                 known_since.pop(change_id, None)
                 log.info("access.change_done", change_id=str(change_id), rev=rev, how=how)
+        if done:
+            await tell(session, Signal.DONE)
 
 
 async def wait_until_done(context: Context, change_id: UUID, *, seconds: float) -> Progress:
     """Wait for a committed change, but no longer than so; how far it is then. No connection is held meanwhile."""
     deadline = time.monotonic() + seconds
+    patience = FIRST_LOOK_S
     while True:
         done = signals_of(context).next(Signal.DONE)
         async with context.workers.session() as session:
@@ -98,9 +107,10 @@ async def wait_until_done(context: Context, change_id: UUID, *, seconds: float) 
         left = deadline - time.monotonic()
         if found is not Progress.PENDING or left <= 0:
             return found
-        await wait_until(done, min(left, LOOK_S))
+        await wait_until(done, min(left, patience))
         if not done.is_set():
             await settle(context)  # whoever does so all the time may be away
+            patience = LOOK_S
 
 
 async def keep_settling(context: Context) -> None:
@@ -124,7 +134,7 @@ async def keep_acknowledging(context: Context) -> None:
                     await tell(session, Signal.ACKED)
         except Exception as error:  # a lock that was not to be had in time, or a database that is away
             log.warning("access.not_acknowledged", error=type(error).__name__)
-        await wait_until(news, 1.0)
+        await wait_until(news, BARRIER_LOOK_S)
 
 
 _PENDING = text(

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 log = structlog.get_logger(__name__)
 
 CHANNEL = "access"
-"""Notified within the transaction that it tells of: changes of access are few, and are to be heard of at once."""
+"""Notified within transactions that change something: changes of access are few, and are to be heard of at once."""
 RETRY_S = 0.5
 
 
@@ -24,7 +24,7 @@ class Signal(StrEnum):
     ACKED = "acked"
     """A service has acknowledged facts: changes may be true everywhere."""
     DONE = "done"
-    """A change is true everywhere: whoever asked for it is to hear of it."""
+    """A change is true everywhere, or superseded: whoever asked for it is to hear of it."""
 
 
 class Signals:
@@ -43,8 +43,8 @@ class Signals:
             self._next[each] = asyncio.Event()
 
     def hear(self, said: object) -> None:
-        """Wake whoever waits for what PostgreSQL has told."""
-        self.wake(*(each for each in Signal if each == said))
+        """Wake whoever waits for what PostgreSQL has told; all of them, when another version of this service said it."""
+        self.wake(*([each for each in Signal if each == said] or Signal))
 
 
 _of: dict[str, Signals] = {}

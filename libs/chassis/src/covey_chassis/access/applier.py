@@ -2,7 +2,7 @@
 
 One applier works in a service's database, however many processes the service has; the others stand by. How far it is
 stands in the database and is read there before every poll. Facts and lease are one commit. After it, for each fact, the
-exclusive lock of those who act is taken and given back, one at a time: so whoever acted by the facts of before is done.
+exclusive lock of those who act is taken and given back: so whoever acted by the facts of before is done.
 Only then the fact is acknowledged. A slow writer delays that, never the lease.
 """
 
@@ -161,7 +161,7 @@ async def _move(session: AsyncSession, statement: object, known: dict[str, objec
 
 
 async def acknowledge(database: Database) -> bool:
-    """Wait for everybody who may act by facts of before, and note that they are done; whether there was any such fact.
+    """Wait for everybody who may act by facts of before, and note that they are done; whether that was any news.
 
     For each group and person of the facts that were applied and not acknowledged: nobody can hold their lock from before
     once it has been had exclusively. Most are free, and had together at once; those that are not are waited for one at a
@@ -182,9 +182,9 @@ async def acknowledge(database: Database) -> bool:
             await session.execute(_BARRIER, {"key": key})
     await failpoint("access.before_ack")
     async with database.transaction() as session:
-        await session.execute(_ACK, {"rev": pending.seen_rev, "fence": pending.fence})
+        moved = (await session.execute(_ACK, {"rev": pending.seen_rev, "fence": pending.fence})).first() is not None
     ACKED.set(pending.seen_rev)
-    return True
+    return moved
 
 
 async def _not_free(session: AsyncSession, keys: Sequence[int]) -> list[int]:
@@ -239,4 +239,9 @@ _PENDING = text(
 )
 _NOT_FREE = text("SELECT key FROM unnest(CAST(:keys AS bigint[])) AS key WHERE NOT pg_try_advisory_xact_lock(key)")
 _BARRIER = text("SELECT pg_advisory_xact_lock(:key)")
-_ACK = text("UPDATE access_applier SET acked_rev = :rev WHERE fence = :fence AND acked_rev < :rev AND seen_rev >= :rev")
+_ACK = text(
+    """
+    UPDATE access_applier SET acked_rev = :rev WHERE fence = :fence AND acked_rev < :rev AND seen_rev >= :rev
+    RETURNING 1
+    """
+)
