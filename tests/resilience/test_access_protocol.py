@@ -153,12 +153,7 @@ async def test_rule_3_the_owner_waits_for_its_own_writers_too(world, monkeypatch
 
 
 async def _waits_or_done(world, task):
-    return task.done() or await _someone_waits(world.owner)
-
-
-async def _someone_waits(harness):
-    async with harness.transaction() as session:
-        return await session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"))
+    return task.done() or await world.owner.somebody_waits()
 
 
 async def _acked(harness):

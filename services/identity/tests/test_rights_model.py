@@ -19,7 +19,7 @@ import httpx
 import pytest
 from covey_chassis.testing.walks import WALKS, walking
 from covey_identity import feed
-from hypothesis import given, note
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from .accounts import run
@@ -552,7 +552,10 @@ async def listener(story: Story, monkeypatch: pytest.MonkeyPatch) -> Listener:
 
 
 @pytest.mark.timeout(300 + 10 * WALKS)
-@walking(25)
+@settings(
+    walking(25),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(data=st.data())
 async def test_everybody_holds_what_the_model_says_after_every_step(
     story: Story, listener: Listener, data: st.DataObject

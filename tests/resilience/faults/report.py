@@ -127,7 +127,7 @@ def as_markdown(said: dict[str, Any]) -> str:
 
 def _together(rounds: Sequence[dict[str, Any]]) -> str:
     """One fault's rounds; their recovery is the longest."""
-    counted = ("operations", "acknowledged", "events", "effects", "wire_duplicates")
+    counted = [each.name for each in fields(Figures)]
     recoveries = [played["recovery_s"] for played in rounds if played["recovery_s"] is not None]
     return _row(
         [

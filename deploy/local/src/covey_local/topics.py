@@ -61,7 +61,7 @@ async def apply_topics(
         altered = [
             topic
             for name, topic in wanted.items()
-            if name in existing and _differs(existing[name], settings(topic, existing[name].replicas))
+            if name in existing and _differs(existing[name].settings, settings(topic, existing[name].replicas))
         ]
         await _create(admin, created, replicas)
         await _alter(admin, [(topic, existing[topic.name]) for topic in altered])
@@ -121,8 +121,8 @@ def _refuse_other_partitions(wanted: dict[str, Topic], existing: dict[str, Exist
         )
 
 
-def _differs(topic: Existing, wanted: dict[str, str]) -> bool:
-    return any(topic.settings.get(name) != value for name, value in wanted.items())
+def _differs(found: dict[str, str], wanted: dict[str, str]) -> bool:
+    return any(found.get(name) != value for name, value in wanted.items())
 
 
 async def _existing(admin: AIOKafkaAdminClient) -> list[Existing]:
@@ -183,7 +183,7 @@ async def _alter(admin: AIOKafkaAdminClient, topics: Sequence[tuple[Topic, Exist
 async def _as_wanted(admin: AIOKafkaAdminClient, wanted: dict[str, dict[str, str]]) -> bool:
     """Whether a broker gives the settings as they are wanted; of a change, too, it learns later than the controller."""
     found = await _settings(admin, wanted)
-    return all(found[name].get(setting) == value for name, said in wanted.items() for setting, value in said.items())
+    return not any(_differs(found[name], said) for name, said in wanted.items())
 
 
 async def _until(reached: Callable[[], Awaitable[bool]], done: str) -> None:

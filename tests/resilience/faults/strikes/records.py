@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -169,7 +169,7 @@ async def _configure(world: World, topic: Topic, more: dict[str, str]) -> None:
 async def duplicates(world: World, _: Random) -> None:
     """The last records of many topics come again; then consumers begin again at the first ones."""
     for topic in (CHANGED, APPROVED, RenewalAvailable.topic.name):
-        await _resend(world, _events(world, await read_all(world.stack.run["kafka"], topic))[-10_000:])
+        await _resend(world, (await _events(world, topic))[-10_000:])
     await asyncio.sleep(3)
     for service in ("renewals", "notifications"):
         async with world.stack.down(service), connected(world.database_url(service)) as database:
@@ -181,7 +181,7 @@ async def forgotten(world: World, _: Random) -> None:
     """Records come again when the inbox has forgotten that they came."""
     found: list[ConsumerRecord] = []
     for topic in (CHANGED, RenewalAvailable.topic.name):
-        found += _events(world, await read_all(world.stack.run["kafka"], topic))[-500:]
+        found += (await _events(world, topic))[-500:]
     events = [dict(record.headers)["ce_id"].decode() for record in found]
     for service in ("identity", "transactions", "renewals", "notifications"):
         async with connected(world.database_url(service)) as database:
@@ -192,11 +192,11 @@ async def forgotten(world: World, _: Random) -> None:
     await world.flows()
 
 
-def _events(world: World, records: Iterable[ConsumerRecord]) -> list[ConsumerRecord]:
-    """In the order of time, without the poison of earlier faults."""
-    return sorted(
-        (record for record in records if record.key not in world.poisoned_keys), key=lambda record: record.timestamp
-    )
+async def _events(world: World, topic: str) -> list[ConsumerRecord]:
+    """A topic's records in the order of time, without the poison of earlier faults."""
+    records = await read_all(world.stack.run["kafka"], topic)
+    events = [record for record in records if record.key not in world.poisoned_keys]
+    return sorted(events, key=lambda record: record.timestamp)
 
 
 async def _resend(world: World, records: Sequence[ConsumerRecord]) -> None:
