@@ -22,13 +22,14 @@ from .storm import storm
 from .world import AWAY, World
 
 WARM_UP_S = 5.0
+"""So long there is load before a strike, unless a run says otherwise."""
 STRIKE_S = 240.0
 """After so long a strike is given up."""
 REST_S = 60.0
 """So soon after the healing all has to have come to rest."""
-PIECE_ROWS = 3000
+PIECE_ROWS = 2000
 """Of one import: the next one begins when it is done."""
-BEHIND = 9000
+BEHIND = 6000
 """And when no more records than so many wait for all consumers: a load that outruns them would prove nothing."""
 
 
@@ -52,7 +53,7 @@ class Round:
     took_s: float
 
 
-async def play(world: World, fault: Fault, *, seed: int, folder: Path) -> Round:
+async def play(world: World, fault: Fault, *, seed: int, folder: Path, warm_up_s: float = WARM_UP_S) -> Round:
     """Let the fault strike the world under load, and judge what came of it. Histories are left in the folder."""
     began = time.monotonic()
     since = await mark(world.platform)
@@ -68,7 +69,7 @@ async def play(world: World, fault: Fault, *, seed: int, folder: Path) -> Round:
                 storming(world, folder / name, histories, seed=seed) if fault.storms else nullcontext(),
             ):
                 histories.append(history)
-                await asyncio.sleep(WARM_UP_S)
+                await asyncio.sleep(warm_up_s)
                 try:
                     broken += await _strike(world, fault, rng)
                 finally:

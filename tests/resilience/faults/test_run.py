@@ -12,7 +12,7 @@ from .rounds import Round
 
 
 async def test_faults_that_there_was_no_time_for_are_named():
-    rounds, missed = await _run(FAULTS[:2], seed=7, events=0, until=time.monotonic())
+    rounds, missed = await _run(FAULTS[:2], seed=7, events=0, warm_up_s=0.0, until=time.monotonic())
 
     assert (rounds, missed) == ([], "F1, F2 with seed 7")
     assert report.summary(rounds).startswith("0 rounds")
