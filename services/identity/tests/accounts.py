@@ -35,8 +35,9 @@ class Session:
     account_id: UUID
 
 
-def command() -> dict[str, str]:
-    return {"Idempotency-Key": uuid4().hex}
+def command(**headers: str) -> dict[str, str]:
+    """Headers of a command, with these besides: ``If_Match='"1"'``."""
+    return {"Idempotency-Key": uuid4().hex} | {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def applicant(**different: Any) -> Body:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 from covey_chassis.access import Right
@@ -23,12 +23,10 @@ from covey_contracts.membership import (
     GroupState,
 )
 
+from .accounts import command
+
 Json = dict[str, Any]
 _numbers = count(1)
-
-
-def command(**headers: str) -> dict[str, str]:
-    return {"Idempotency-Key": uuid4().hex} | {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from covey_identity.app import service
 from covey_identity.domain import access_code
 from covey_identity.domain.access_code import ALPHABET, LENGTH, as_typed, bucket, draw, shown
 
-from .accounts import comparable, run, where_kept
+from .accounts import command, comparable, run, where_kept
 from .conftest import SETTINGS, staff_member
-from .story import Story, command
+from .story import Story
 
 CODE = "7F3K9QWD2MXR01TA"
 

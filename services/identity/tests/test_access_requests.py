@@ -11,8 +11,8 @@ from covey_chassis.access import Right, StaffRight
 from covey_contracts.identity import AccessChanged, AccessCodeIssued, CodeLetter
 from covey_identity.domain.access_code import ALPHABET, draw
 
-from .accounts import run
-from .story import Story, command, number_of
+from .accounts import command, run
+from .story import Story, number_of
 
 NAMES = ("Oak Street Bakery", "Olu", "Officer", "olu@bakery.example", "Prim", "Ary", "@people.example")
 

@@ -35,8 +35,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import text
 
-from .accounts import run
-from .story import Person, Story, command
+from .accounts import command, run
+from .story import Person, Story
 
 LIVES, STEPS = 12, 40
 

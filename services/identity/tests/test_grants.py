@@ -8,7 +8,7 @@ from covey_chassis.access import Right
 from covey_contracts.identity import AccessChanged, AppointmentChanged, FirmRegistered
 from sqlalchemy import text
 
-from .story import command
+from .accounts import command
 
 
 async def test_an_officers_request_makes_a_primary_who_holds_everything(story):

@@ -12,9 +12,10 @@ from covey_chassis.testing.signing import new_key
 from covey_contracts.identity import AccessChanged, AccessCodeIssued
 from sqlalchemy import text
 
-from .accounts import run, token_for, verify
-from .story import Story, command
+from .accounts import command, run, sign_on, token_for, verify
+from .story import Story
 from .test_access_requests import decline, status_of
+from .test_own_account import replace, signed_on
 from .test_program_keys import add, heard, program
 
 # Drawn by hand: what the second of two is told, of whom the first always wins. It is about somebody who was invited.
@@ -29,6 +30,7 @@ EXPECTED = [(row[0], second, told) for row in ROWS for second, told in zip(HEAD,
 BECOMES = {"redeem": "active", "send again": "invited", "remove": "removed"}
 
 LEDGER = "SELECT FROM access_ledger FOR UPDATE"
+ACCOUNT = "SELECT FROM account WHERE id = :id FOR UPDATE"
 
 Act = Coroutine[Any, Any, httpx.Response]
 
@@ -139,3 +141,23 @@ async def test_of_two_programs_that_are_given_one_key_at_once_the_first_has_it(c
 
     assert told == ["won", "key-already-registered"]
     assert [str(account_id) for account_id, _, _ in await heard(covey)] == [one]
+
+
+async def test_of_two_who_change_one_password_at_once_the_second_shows_one_that_is_no_longer_good(
+    covey: Harness,
+) -> None:
+    who, client = await signed_on(covey)
+
+    told = await in_turn(covey, LEDGER, replace(client, new="first quiet heron"), replace(client, new="second heron"))
+
+    assert told == ["won", "password-wrong"]
+    assert (await sign_on(covey, who.user_id, "first quiet heron")).status_code == 201
+
+
+async def test_a_session_that_begins_while_the_password_is_replaced_is_refused(covey: Harness) -> None:
+    """Its password was verified before the other was committed."""
+    who, client = await signed_on(covey)
+
+    told = await in_turn(covey, ACCOUNT, replace(client), sign_on(covey, who.user_id), id=who.account_id)
+
+    assert told == ["won", "sign-on-refused"]

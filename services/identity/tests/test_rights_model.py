@@ -22,8 +22,8 @@ from covey_identity import feed
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from .accounts import run
-from .story import Person, Story, command
+from .accounts import command, run
+from .story import Person, Story
 
 STEPS = 25
 

@@ -52,7 +52,7 @@ from covey_contracts.transactions import (
     TransactionWithdrawn,
 )
 from covey_notifications.app import service
-from covey_notifications.domain.notification import Kind
+from covey_notifications.domain.notification import REQUESTED, Kind
 from sqlalchemy import text
 
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # the tests' own mail server tells of everybody
@@ -425,7 +425,7 @@ class Story:
             return self.renewal(group), 1
         if kind is Kind.ACCESS_CODE:
             return self.code(group, language=language), 1
-        if kind in (Kind.VERIFY_ADDRESS, Kind.ALREADY_REGISTERED):
+        if kind in REQUESTED:
             return self.requested(kind, language=language), 1
         if kind in ABOUT_TRANSACTIONS:
             owner = self.account(

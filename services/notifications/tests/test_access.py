@@ -7,7 +7,7 @@ from covey_chassis.consuming import Span, take
 from covey_chassis.envelope import Envelope, to_headers
 from covey_chassis.ids import new_id
 from covey_chassis.testing import ArrivedRecord
-from covey_contracts.identity import AccountChanged, GrantRole, GrantStatus
+from covey_contracts.identity import AccountChanged, GrantRole, GrantStatus, Letter
 from covey_contracts.notifications import NotificationFailed
 from covey_notifications.consumers import accounts, reactions
 from covey_notifications.domain.notification import Kind
@@ -184,6 +184,39 @@ async def test_whoever_has_an_account_already_is_told_their_user_id_and_no_token
         assert "s00002" in part
         assert TOKEN not in part
         assert "None" not in part
+
+
+@pytest.mark.parametrize(
+    ("purpose", "token", "user_id"),
+    [
+        (Kind.RESET_PASSWORD, True, True),
+        (Kind.VERIFY_NEW_ADDRESS, True, True),
+        (Kind.FORGOTTEN_USER_ID, False, True),
+        (Kind.PASSWORD_CHANGED, False, True),
+        (Kind.ADDRESS_CHANGED, False, True),
+        (Kind.NO_ACCOUNT, False, False),
+    ],
+)
+async def test_what_somebody_has_forgotten_or_changed_says_what_they_need(covey, story, mail, purpose, token, user_id):
+    await covey.deliver(story.requested(purpose, good_for=timedelta(minutes=60) if token else None))
+
+    await covey.work("mailer-1")
+
+    for part in mail.inbox[0].texts:
+        assert ("s00002" in part, TOKEN in part, "It works once, until " in part) == (user_id, token, token)
+
+
+async def test_somebody_without_a_name_is_greeted_without_one(covey, story, mail):
+    letter = Letter(first_name="", last_name="", address=SECONDARY, language="en")
+    sealed = covey.context.keyring.seal(letter)
+    await covey.deliver(story.requested(Kind.NO_ACCOUNT).model_copy(update={"sealed": sealed}))
+
+    await covey.work("mailer-1")
+
+    (sent,) = mail.inbox
+    assert sent.message["To"] == SECONDARY
+    for part in sent.texts:
+        assert "Hello," in part
 
 
 async def test_mail_for_a_purpose_that_is_not_known_here_is_counted_and_passed_over(covey, story, mail):

@@ -4,7 +4,7 @@ import pytest
 from covey_chassis.failpoints import Failpoint
 from covey_chassis.testing import armed
 from covey_contracts.transactions import ReviewReturned
-from covey_notifications.domain.notification import Kind
+from covey_notifications.domain.notification import REQUESTED, Kind
 from sqlalchemy import text
 
 SECRETS = ("ann@bakery.example", "Ann Signer", "bob@brokers.example", "Bob Broker")
@@ -75,8 +75,7 @@ TOKEN = "wq3Zr0-kT9_n4mVYb2xJtoken"
 ABOUT_ACCESS = (
     Kind.RENEWAL_AVAILABLE,
     Kind.ACCESS_CODE,
-    Kind.VERIFY_ADDRESS,
-    Kind.ALREADY_REGISTERED,
+    *REQUESTED,
     Kind.USER_ADDED,
     Kind.RIGHTS_CHANGED,
     Kind.ACCESS_REMOVED,

@@ -3,7 +3,23 @@
 from covey_chassis.service import Companion, Service, Worker
 
 from covey_identity.consumers import groups
-from covey_identity.http import accounts, changes, codes, firms, internal, own_access, program_keys, requests, users
+from covey_identity.http import (
+    accounts,
+    changes,
+    codes,
+    firms,
+    forgotten,
+    internal,
+    own_access,
+    own_account,
+    program_keys,
+    programs,
+    registrations,
+    requests,
+    sessions,
+    staff,
+    users,
+)
 from covey_identity.progress import keep_acknowledging, keep_settling
 from covey_identity.settings import Settings
 from covey_identity.signals import listen
@@ -14,8 +30,15 @@ service = Service(
     summary="Knows who is who and who may do what, and sees to it that a removal is true everywhere.",
     settings=Settings,
     routers=[
-        *accounts.routers,
+        registrations.router,
+        forgotten.router,
+        sessions.sessions,
+        sessions.tokens,
+        own_account.router,
+        accounts.router,
+        programs.router,
         program_keys.router,
+        staff.router,
         requests.router,
         codes.router,
         users.router,

@@ -13,6 +13,8 @@ from covey_chassis.service import Context
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.domain.person_fields import address_key
+
 FREE = 5
 """So many failures have no consequence."""
 PAUSE_MAX_S = 300
@@ -60,6 +62,20 @@ async def clear_attempts(session: AsyncSession, purpose: str, subject: bytes) ->
         text("DELETE FROM attempt WHERE purpose = :purpose AND subject = :subject"),
         {"purpose": purpose, "subject": subject},
     )
+
+
+async def may_write_to(context: Context, purpose: str, email: str) -> bool:
+    """Count a mail that a stranger lets us send to this address; False in one of its pauses, when none may be sent.
+
+    Anybody can ask for mail to any address, so an address is written to only so often, or a stranger could fill a mailbox.
+    Each purpose has pauses of its own: whoever asks for one kind of mail keeps no other from its reader. They are the same
+    whether or not the address has an account, and no answer tells of them.
+    """
+    try:
+        await begin_attempt(context, purpose, subject_of(address_key(email)))
+    except TooManyAttempts:
+        return False
+    return True
 
 
 _COUNT = text(

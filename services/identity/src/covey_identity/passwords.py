@@ -25,6 +25,8 @@ from covey_chassis.errors import FieldError, Invalid, Refusal
 from covey_identity.settings import Settings
 
 LENGTH_MIN, LENGTH_MAX = 8, 128
+SECRET_MAX = 1024
+"""Whatever is longer is read as no password at all: it is not hashed."""
 OWN_WORD_MIN = 3
 """Shorter names are in too many words."""
 WAITING_MAX = 100
@@ -40,6 +42,10 @@ Result = TypeVar("Result")
 
 class PasswordNotGood(Invalid):
     """This password cannot be used: choose another one."""
+
+
+class PasswordWrong(Invalid):
+    """This is not your password."""
 
 
 class TooBusy(Refusal):

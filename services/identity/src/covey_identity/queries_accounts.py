@@ -10,9 +10,11 @@ from sqlalchemy import Select, delete, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.account import Account, AccountAddress, AccountKind, AccountNotFound, ProgramNotFound
+from covey_identity.domain.mail import Addressee
+from covey_identity.domain.mailed_token import MailedToken, TokenUse
 from covey_identity.domain.person_fields import address_key
 from covey_identity.domain.program_key import ProgramKey
-from covey_identity.domain.registration import Holder, Registration
+from covey_identity.domain.registration import Registration
 from covey_identity.domain.session import AccountSession
 from covey_identity.domain.user_ids import as_stored, draw_user_id
 
@@ -109,15 +111,22 @@ async def addresses_of(session: AsyncSession, account_id: UUID) -> list[str]:
     return list(found)
 
 
-async def holder_of_address(session: AsyncSession, email: str) -> Holder | None:
+async def holder_of_address(session: AsyncSession, email: str) -> Addressee | None:
     """Who is written to at this address, if it has an account."""
     found = await session.execute(
-        select(Account.first_name, Account.last_name, AccountAddress.email, Account.language, Account.user_id)
+        select(
+            AccountAddress.email,
+            Account.language,
+            Account.first_name,
+            Account.last_name,
+            Account.user_id,
+            Account.id.label("account_id"),
+        )
         .join(AccountAddress, AccountAddress.account_id == Account.id)
         .where(AccountAddress.email_key == address_key(email))
     )
     row = found.one_or_none()
-    return None if row is None else Holder(*row)
+    return None if row is None else Addressee(*row)
 
 
 # --- registrations ---
@@ -131,6 +140,24 @@ async def registration_of_token(session: AsyncSession, digest: bytes) -> Registr
 async def forget_registrations(session: AsyncSession, email: str) -> None:
     """Forget all registrations that wait for this address. The address must be held."""
     await session.execute(delete(Registration).where(Registration.email_key == address_key(email)))
+
+
+# --- mailed tokens ---
+
+
+async def mailed_token(session: AsyncSession, digest: bytes, use: TokenUse) -> MailedToken | None:
+    """What is kept of this token, if it is one for this use."""
+    return await session.scalar(select(MailedToken).where(MailedToken.token_sha256 == digest, MailedToken.use == use))
+
+
+async def forget_mailed_tokens(
+    session: AsyncSession, account_id: UUID, use: TokenUse, *, email: str | None = None
+) -> None:
+    """None of an account's tokens for this use is good any more, or none of this address. The account must be locked."""
+    forgotten = delete(MailedToken).where(MailedToken.account_id == account_id, MailedToken.use == use)
+    if email is not None:
+        forgotten = forgotten.where(MailedToken.email_key == address_key(email))
+    await session.execute(forgotten)
 
 
 # --- sessions ---

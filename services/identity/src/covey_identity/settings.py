@@ -33,5 +33,8 @@ class Settings(ServiceSettings):
     argon2_lanes: Annotated[int, Field(ge=1)] = 4
     hashes_at_once: Annotated[int, Field(description="How many hashes one process computes at a time.", ge=1)] = 2
     registration_hours: Annotated[int, Field(description="How long a verification of an address may take.", ge=1)] = 24
+    password_reset_minutes: Annotated[
+        int, Field(description="How long a forgotten password can be replaced.", ge=1)
+    ] = 60
     session_idle_minutes: Annotated[int, Field(ge=1)] = 15
     session_hours: Annotated[int, Field(description="How long a session lasts at most.", ge=1)] = 12

@@ -19,7 +19,7 @@ from covey_contracts.transactions import DeclineLetter, ReturnLetter
 
 from covey_notifications.domain.account import AccountCopy
 from covey_notifications.domain.group import GroupCopy
-from covey_notifications.domain.notification import Kind, Notification, Recipient
+from covey_notifications.domain.notification import REQUESTED, Kind, Notification, Recipient
 from covey_notifications.letter import Letter, compose
 from covey_notifications.mailbox import UnusableAddress, address, lines
 from covey_notifications.smtp import NotSent
@@ -151,8 +151,7 @@ def _to_owner_or_signer(notification: Notification, copies: Copies, keyring: Key
 KINDS: dict[Kind, Callable[[Notification, Copies, Keyring], tuple[Reader, Words]]] = {
     Kind.RENEWAL_AVAILABLE: _to_role_in_group,
     Kind.ACCESS_CODE: _with_code,
-    Kind.VERIFY_ADDRESS: _with_token,
-    Kind.ALREADY_REGISTERED: _with_token,
+    **dict.fromkeys(REQUESTED, _with_token),
     Kind.USER_ADDED: _to_giver,
     Kind.RIGHTS_CHANGED: _to_account,
     Kind.ACCESS_REMOVED: _to_account,

@@ -1,6 +1,6 @@
 """An account: a person who signs on, or a program that does."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Self, TypeVar
@@ -10,17 +10,14 @@ from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.db import Aggregate, Base, by_value
 from covey_chassis.errors import NotFound, Refusal
 from covey_chassis.ids import new_id
-from covey_contracts import SealedBody
 from covey_contracts.identity import AccountChanged, AccountRegistered, AccountState, Person
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from covey_identity.domain.bearer_secret import digest
+from covey_identity.domain.mail import Addressee, Seal
 from covey_identity.domain.person_fields import address_key
 from covey_identity.domain.registration import Registration
-
-Seal = Callable[[SealedBody], str]
-"""Makes of personal data what only its listener can open. No two seals of the same are alike."""
 
 State = TypeVar("State", bound=AccountState)
 
@@ -35,6 +32,22 @@ class ProgramNotFound(NotFound):
 
 class ProgramHasNoAddress(Refusal):
     """A program cannot have an email address: do this as a person."""
+
+
+class NotAPerson(Refusal):
+    """This account is a program's: nothing of a person is kept in it."""
+
+
+class AddressNotFound(NotFound):
+    """You have not proven this address to be yours."""
+
+
+class AddressAlreadyYours(Refusal):
+    """You have proven this address to be yours already."""
+
+
+class MainAddressStays(Refusal):
+    """You are written to at this address: choose another one for that first."""
 
 
 class AccountKind(StrEnum):
@@ -54,6 +67,18 @@ class AccountAddress(Base, kw_only=True):
     email: Mapped[str]
     verified_at: Mapped[datetime]
     is_primary: Mapped[bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonalData:
+    """What a person may change of their own account; None leaves it as it is."""
+
+    first_name: str | None = None
+    middle_initial: str | None = None
+    last_name: str | None = None
+    company: str | None = None
+    market_region: str | None = None
+    language: str | None = None
 
 
 class Account(Aggregate, Base, kw_only=True):
@@ -105,7 +130,7 @@ class Account(Aggregate, Base, kw_only=True):
             password_hash=password_hash,
             created_at=at,
         )
-        account._keep_address(registration.email, at=at)
+        account.keep_address(registration.email, at=at)
         return account, account._state(AccountRegistered, seal)
 
     @classmethod
@@ -129,7 +154,7 @@ class Account(Aggregate, Base, kw_only=True):
             password_hash=password_hash,
             created_at=at,
         )
-        account._keep_address(email, at=at)
+        account.keep_address(email, at=at)
         return account, account._state(AccountRegistered, seal)
 
     @classmethod
@@ -149,8 +174,42 @@ class Account(Aggregate, Base, kw_only=True):
         """
         if self.kind is AccountKind.PROGRAM:
             raise ProgramHasNoAddress
-        self._keep_address(email, at=at)
+        self.keep_address(email, at=at)
         return self._state(AccountChanged, seal)
+
+    def keep_address(self, email: str, *, at: datetime) -> None:
+        """The holder has proven it; nobody is told. The first is the main one."""
+        key = address_key(email)
+        if all(address.email_key != key for address in self.addresses):
+            self.addresses.append(
+                AccountAddress(email_key=key, email=email, verified_at=at, is_primary=not self.addresses)
+            )
+
+    def drop_address(self, email: str, *, seal: Seal) -> AccountChanged:
+        """The address is the holder's no longer: nobody who reads its mail can do anything with the account.
+
+        Raises:
+            AddressNotFound: it is not theirs.
+            MainAddressStays: they are written to at it.
+        """
+        dropped = self.proven_address(email)
+        if dropped.is_primary:
+            raise MainAddressStays
+        self.addresses.remove(dropped)
+        return self._state(AccountChanged, seal)
+
+    def change(self, to: PersonalData, *, seal: Seal) -> AccountChanged | None:
+        """The holder says what is different. Nothing happens if nothing is.
+
+        Raises:
+            NotAPerson: the holder is a program.
+        """
+        if self.kind is not AccountKind.PERSON:
+            raise NotAPerson
+        different = {name: value for name, value in vars(to).items() if value not in (None, getattr(self, name))}
+        for name, value in different.items():
+            setattr(self, name, value)
+        return self._state(AccountChanged, seal) if different else None
 
     def replace_secret(self, secret: str) -> None:
         """From now on the program is known by this secret alone."""
@@ -173,19 +232,54 @@ class Account(Aggregate, Base, kw_only=True):
     # --- what can be said of them ---
 
     @property
-    def address(self) -> str:
+    def main_address(self) -> AccountAddress:
         """The address that its holder is written to; a program has none."""
-        return next(address.email for address in self.addresses if address.is_primary)
+        return next(address for address in self.addresses if address.is_primary)
+
+    @property
+    def address(self) -> str:
+        """The main address, as it is written."""
+        return self.main_address.email
+
+    def proven_address(self, email: str) -> AccountAddress:
+        """One of the holder's addresses, however it is typed.
+
+        Raises:
+            AddressNotFound: it is not theirs.
+        """
+        key = address_key(email)
+        for address in self.addresses:
+            if address.email_key == key:
+                return address
+        raise AddressNotFound
+
+    def addressee(self, email: str | None = None) -> Addressee:
+        """The holder, as they are written to: at their main address, or at this one."""
+        return Addressee(
+            email=email or self.address,
+            language=self.language,
+            first_name=self.first_name,
+            last_name=self.last_name,
+            user_id=self.user_id,
+            account_id=self.id,
+        )
+
+    @property
+    def own_words(self) -> tuple[str, ...]:
+        """What a password must not contain, because others know it."""
+        return (
+            self.user_id,
+            self.first_name,
+            self.last_name,
+            *(each.email.rpartition("@")[0] for each in self.addresses),
+        )
+
+    def state(self, *, seal: Seal) -> AccountChanged:
+        """What the world is told of the account as it is now."""
+        return self._state(AccountChanged, seal)
 
     def _lock_fact(self) -> Fact:
         return Fact(kind=FactKind.ACCOUNT, id=self.id, account_id=self.id, active=self.locked_at is None)
-
-    def _keep_address(self, email: str, *, at: datetime) -> None:
-        key = address_key(email)
-        if all(address.email_key != key for address in self.addresses):
-            self.addresses.append(
-                AccountAddress(email_key=key, email=email, verified_at=at, is_primary=not self.addresses)
-            )
 
     def _state(self, kind: type[State], seal: Seal) -> State:
         """The account's public state; who holds it is sealed."""

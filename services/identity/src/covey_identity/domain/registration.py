@@ -1,23 +1,17 @@
 """Somebody asks for an account, and has yet to prove that the address is theirs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
 from covey_chassis.db import Base
 from covey_chassis.errors import Refusal
-from covey_chassis.ids import new_id
-from covey_contracts import SealedBody
-from covey_contracts.identity import Letter, MailRequested
+from covey_contracts.identity import MailRequested
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Mapped, mapped_column
 
 from covey_identity.domain import person_fields as fields
 from covey_identity.domain.bearer_secret import digest, new_secret
-
-VERIFY_ADDRESS = "verify-address"
-ALREADY_REGISTERED = "already-registered"
+from covey_identity.domain.mail import Addressee, Purpose, Seal, mail
 
 
 class VerificationNotGood(Refusal):
@@ -40,17 +34,6 @@ class NewRegistration(BaseModel):
     language: fields.Language = "en"
     terms_version: fields.TermsVersion
     terms_accepted: Annotated[Literal[True], Field(description="The terms must be accepted.")]
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who has the address already."""
-
-    first_name: str
-    last_name: str
-    email: str
-    language: str
-    user_id: str
 
 
 class Registration(Base, kw_only=True):
@@ -78,7 +61,7 @@ class Registration(Base, kw_only=True):
 
     @classmethod
     def ask(
-        cls, new: NewRegistration, holder: Holder | None, *, at: datetime, hours: int, seal: Callable[[SealedBody], str]
+        cls, new: NewRegistration, holder: Addressee | None, *, at: datetime, hours: int, seal: Seal
     ) -> tuple[Self, MailRequested]:
         """Somebody asks: the address gets a token to prove it with, or, if it has an account, the account's user ID.
 
@@ -99,29 +82,10 @@ class Registration(Base, kw_only=True):
             terms_accepted_at=at,
             expires_at=at + timedelta(hours=hours),
         )
-        if holder is None:
-            letter = Letter(
-                first_name=new.first_name,
-                last_name=new.last_name,
-                address=new.email,
-                language=new.language,
-                token=token,
-            )
-        else:
-            letter = Letter(
-                first_name=holder.first_name,
-                last_name=holder.last_name,
-                address=holder.email,
-                language=holder.language,
-                user_id=holder.user_id,
-            )
-        mail = MailRequested(
-            mail_id=new_id(),
-            purpose=VERIFY_ADDRESS if holder is None else ALREADY_REGISTERED,
-            expires_at=registration.expires_at if holder is None else None,
-            sealed=seal(letter),
-        )
-        return registration, mail
+        if holder is not None:
+            return registration, mail(Purpose.ALREADY_REGISTERED, holder, seal)
+        to = Addressee(new.email, new.language, new.first_name, new.last_name)
+        return registration, mail(Purpose.VERIFY_ADDRESS, to, seal, token=token, expires_at=registration.expires_at)
 
     def is_good(self, *, at: datetime) -> bool:
         """Whether it can still be verified."""

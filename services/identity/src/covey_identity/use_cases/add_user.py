@@ -12,8 +12,8 @@ from covey_contracts.identity import GrantRole
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
-from covey_identity.domain.account import Seal
 from covey_identity.domain.grant import Grant, MoreThanYouHold, Scope, UserAlreadyThere
+from covey_identity.domain.mail import Seal
 from covey_identity.ledger import Author, lock_ledger
 from covey_identity.use_cases.issue_code import Drawn, issue_code
 

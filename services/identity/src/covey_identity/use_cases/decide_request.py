@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
 from covey_identity.domain.access_request import AccessRequest, GroupDoesNotMatch, OwnRequest
-from covey_identity.domain.account import Seal
 from covey_identity.domain.grant import Grant, UserAlreadyThere, primary_of
+from covey_identity.domain.mail import Seal
 from covey_identity.ledger import Author, lock_ledger
 from covey_identity.use_cases.cut_off import remove_grants
 from covey_identity.use_cases.issue_code import Drawn, issue_code

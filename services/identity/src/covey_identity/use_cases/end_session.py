@@ -1,13 +1,15 @@
-"""A person ends one of their sessions."""
+"""A person ends one of their sessions; or all of an account's end, because what it is signed on with is another."""
 
 from datetime import datetime
 from uuid import UUID
 
 from covey_chassis.access import Actor
+from covey_chassis.access.facts import Fact
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.session import AccountSession, SessionNotFound
 from covey_identity.ledger import Author, lock_ledger
+from covey_identity.queries_accounts import lock_sessions
 
 
 async def end_session(session: AsyncSession, session_id: UUID, actor: Actor, *, at: datetime) -> None:
@@ -22,3 +24,9 @@ async def end_session(session: AsyncSession, session_id: UUID, actor: Actor, *, 
         raise SessionNotFound(id=session_id)
     if fact := ending.end(at=at):
         await ledger.record("session.ended", Author.of(actor, "own session"), [fact])
+
+
+async def end_sessions(session: AsyncSession, account_id: UUID, *, at: datetime, but: UUID | None = None) -> list[Fact]:
+    """End all of an account's sessions but this one; the facts, to be recorded. Ledger and account must be locked."""
+    ending = [each for each in await lock_sessions(session, account_id) if each.id != but]
+    return [fact for each in ending if (fact := each.end(at=at))]

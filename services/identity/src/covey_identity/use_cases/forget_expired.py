@@ -1,4 +1,6 @@
-"""What is of no use any more is forgotten: registrations that came to nothing, old attempts, sessions long over."""
+"""What is of no use any more is forgotten: registrations and mailed tokens that came to nothing, old attempts, sessions
+long over.
+"""
 
 from covey_chassis.service import Context
 from sqlalchemy import text
@@ -13,6 +15,11 @@ _FORGET = (
     """
     DELETE FROM registration WHERE token_sha256 IN (
         SELECT token_sha256 FROM registration WHERE expires_at < clock_timestamp()
+         LIMIT :page FOR UPDATE SKIP LOCKED)
+    """,
+    """
+    DELETE FROM mailed_token WHERE token_sha256 IN (
+        SELECT token_sha256 FROM mailed_token WHERE expires_at < clock_timestamp()
          LIMIT :page FOR UPDATE SKIP LOCKED)
     """,
     """

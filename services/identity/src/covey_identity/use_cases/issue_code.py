@@ -8,8 +8,8 @@ from covey_contracts.identity import AccessCodeIssued, CodeLetter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.access_code import AccessCode, shown
-from covey_identity.domain.account import Seal
 from covey_identity.domain.grant import Grant
+from covey_identity.domain.mail import Seal
 
 
 @dataclass(frozen=True)

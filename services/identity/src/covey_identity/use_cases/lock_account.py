@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.account import Account
 from covey_identity.ledger import Author, lock_ledger
-from covey_identity.queries_accounts import load_account, lock_sessions
+from covey_identity.queries_accounts import load_account
+from covey_identity.use_cases.end_session import end_sessions
 
 
 async def lock_account(session: AsyncSession, account_id: UUID, actor: Actor, *, at: datetime) -> Account:
@@ -20,6 +21,6 @@ async def lock_account(session: AsyncSession, account_id: UUID, actor: Actor, *,
     ledger = await lock_ledger(session)
     account = await load_account(session, account_id)
     if locked := account.lock(at=at):
-        ended = [fact for each in await lock_sessions(session, account_id) if (fact := each.end(at=at))]
+        ended = await end_sessions(session, account_id, at=at)
         await ledger.record("account.locked", Author.of(actor, "staff"), [locked, *ended])
     return account

@@ -1,18 +1,14 @@
 """Somebody asks for an account.
 
 Anybody can ask for any address, so asking takes nothing away from whoever else asked for it: each registration waits by
-itself, with a token of its own. And an address is written to only so often, or a stranger could fill a mailbox: after some
-registrations for one address, whoever made them, there are growing pauses in which nothing is kept or sent (the rule of
-``attempts``). What is counted are registrations and nothing else, so that the pauses are the same whether or not the
-address has an account.
+itself, with a token of its own. And an address is written to only so often (``attempts.may_write_to``).
 """
 
 from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.attempts import TooManyAttempts, begin_attempt, subject_of
-from covey_identity.domain.person_fields import address_key
+from covey_identity.attempts import may_write_to
 from covey_identity.domain.registration import NewRegistration, Registration
 from covey_identity.queries_accounts import holder_of_address
 
@@ -24,9 +20,7 @@ async def register(context: Context, session: AsyncSession, new: NewRegistration
 
     Nothing here tells whether the address has an account already.
     """
-    try:
-        await begin_attempt(context, PURPOSE, subject_of(address_key(new.email)))
-    except TooManyAttempts:
+    if not await may_write_to(context, PURPOSE, new.email):
         return
     holder = await holder_of_address(session, new.email)
     registration, mail = Registration.ask(new, holder, at=context.clock.now(), hours=hours, seal=context.keyring.seal)

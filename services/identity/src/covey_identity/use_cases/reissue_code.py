@@ -8,8 +8,8 @@ from covey_contracts.identity import GrantRole
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
-from covey_identity.domain.account import Seal
 from covey_identity.domain.grant import Grant, PrimaryIsTheCarriers
+from covey_identity.domain.mail import Seal
 from covey_identity.ledger import lock_ledger
 from covey_identity.use_cases.issue_code import Drawn, issue_code
 

@@ -10,7 +10,8 @@ from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import new_secret
 from covey_identity.domain.session import AccountSession
 from covey_identity.ledger import Author, lock_ledger
-from covey_identity.queries_accounts import find_program, lock_sessions
+from covey_identity.queries_accounts import find_program
+from covey_identity.use_cases.end_session import end_sessions
 
 
 async def replace_program_secret(
@@ -28,7 +29,7 @@ async def replace_program_secret(
     account = await find_program(session, account_id, lock=True)
     secret = new_secret()
     account.replace_secret(secret)
-    ended = [fact for each in await lock_sessions(session, account_id) if (fact := each.end(at=at))]
+    ended = await end_sessions(session, account_id, at=at)
     await ledger.record("program.secret-replaced", Author.of(actor, "staff"), ended)
     await session.flush()
     session.add(AccountSession.stand(account_id, at=at))

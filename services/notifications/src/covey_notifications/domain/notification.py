@@ -46,6 +46,12 @@ class Kind(StrEnum):
     ACCESS_CODE = "access-code"
     VERIFY_ADDRESS = "verify-address"
     ALREADY_REGISTERED = "already-registered"
+    FORGOTTEN_USER_ID = "forgotten-user-id"
+    RESET_PASSWORD = "reset-password"  # noqa: S105 - a kind
+    NO_ACCOUNT = "no-account"
+    VERIFY_NEW_ADDRESS = "verify-new-address"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a kind
+    ADDRESS_CHANGED = "address-changed"
     USER_ADDED = "user-added"
     RIGHTS_CHANGED = "rights-changed"
     ACCESS_REMOVED = "access-removed"
@@ -75,6 +81,18 @@ class Recipient(StrEnum):
     REPRESENTATIVE = "representative"
     """The carrier's contact whom the event's own letter names."""
 
+
+REQUESTED = (
+    Kind.VERIFY_ADDRESS,
+    Kind.ALREADY_REGISTERED,
+    Kind.FORGOTTEN_USER_ID,
+    Kind.RESET_PASSWORD,
+    Kind.NO_ACCOUNT,
+    Kind.VERIFY_NEW_ADDRESS,
+    Kind.PASSWORD_CHANGED,
+    Kind.ADDRESS_CHANGED,
+)
+"""What identity asks for, each under the same name: they concern somebody's own sign-on, and no group."""
 
 WHO_SEE_RENEWALS = (Recipient.OWNER, Recipient.SUBMITTER)
 """They are told for as long as they may see the group's renewals: who was removed reads no more of them by mail either."""

@@ -4,13 +4,13 @@ import structlog
 from covey_contracts.identity import MailRequested
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_notifications.domain.notification import Kind, Notification, Occasion, Recipient
+from covey_notifications.domain.notification import REQUESTED, Notification, Occasion, Recipient
 from covey_notifications.metrics import PASSED_OVER
 from covey_notifications.use_cases.announce import announce
 
 log = structlog.get_logger(__name__)
 
-PURPOSES = {"verify-address": Kind.VERIFY_ADDRESS, "already-registered": Kind.ALREADY_REGISTERED}
+PURPOSES = {kind.value: kind for kind in REQUESTED}
 
 
 async def announce_requested_mail(session: AsyncSession, event: MailRequested, occasion: Occasion) -> None:

@@ -1,0 +1,30 @@
+"""What the routes of accounts share: how a body is read, secrets in one, and identity's own settings.
+
+Where an answer holds a secret, or a request a password, the command takes no Idempotency-Key: what is kept for that would
+outlive what the secret is good for, and a fast hash of a password would be kept beside it.
+"""
+
+from typing import Annotated, cast
+
+from covey_chassis.http import Ctx
+from fastapi import Depends
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from covey_identity.passwords import SECRET_MAX
+from covey_identity.settings import Settings
+
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=SECRET_MAX)]
+
+
+async def _settings(ctx: Ctx) -> Settings:
+    return cast("Settings", ctx.settings)
+
+
+Told = Annotated[Settings, Depends(_settings)]
+"""Identity's own settings."""
+
+
+class Body(BaseModel):
+    """What a request says. A field that is not known is refused: it may be a misspelt one."""
+
+    model_config = ConfigDict(extra="forbid")

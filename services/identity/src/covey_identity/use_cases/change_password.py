@@ -1,0 +1,29 @@
+"""Somebody replaces their password by another one."""
+
+from covey_chassis.access import Actor
+from covey_chassis.outbox import emit_rows
+from covey_chassis.service import Context
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.confirming import NewPassword, check_confirmed
+from covey_identity.domain.mail import Purpose, mail
+from covey_identity.domain.mailed_token import TokenUse
+from covey_identity.ledger import Author, lock_ledger
+from covey_identity.queries_accounts import forget_mailed_tokens
+from covey_identity.use_cases.end_session import end_sessions
+
+
+async def change_password(context: Context, session: AsyncSession, actor: Actor, new: NewPassword) -> None:
+    """From now on the new one is good, and no token for a forgotten one. All other sessions end; the holder is told.
+
+    Raises:
+        PasswordWrong: it was changed while it was confirmed.
+    """
+    at = context.clock.now()
+    ledger = await lock_ledger(session)
+    account = await check_confirmed(session, actor, new.confirmed)
+    account.password_hash = new.hashed
+    await forget_mailed_tokens(session, account.id, TokenUse.RESET_PASSWORD)
+    ended = await end_sessions(session, account.id, at=at, but=actor.session_id)
+    await ledger.record("password.changed", Author.of(actor, "own account"), ended)
+    await emit_rows(session, [(mail(Purpose.PASSWORD_CHANGED, account.addressee(), context.keyring.seal), None)])

@@ -1,0 +1,35 @@
+"""Somebody says at which of their addresses they are written to."""
+
+from covey_chassis.access import Actor
+from covey_chassis.outbox import emit, emit_rows
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.confirming import Confirmed, check_confirmed
+from covey_identity.domain.account import Account
+from covey_identity.domain.mail import Purpose, Seal, mail
+
+
+async def choose_address(
+    session: AsyncSession, actor: Actor, email: str, confirmed: Confirmed, *, seal: Seal
+) -> Account:
+    """Make it the main one; they are told at the former one.
+
+    Raises:
+        PasswordWrong: it was changed while it was confirmed.
+        AddressNotFound: they have not proven it.
+    """
+    account = await check_confirmed(session, actor, confirmed)
+    await write_to(session, account, email, seal=seal)
+    return account
+
+
+async def write_to(session: AsyncSession, account: Account, email: str, *, seal: Seal) -> None:
+    """The same, of an account that is locked. Nothing happens if it is the main address already."""
+    former, chosen = account.main_address, account.proven_address(email)
+    if chosen is former:
+        return
+    former.is_primary = False
+    await session.flush()  # before the other: an account has one at any moment, and the database sees to it
+    chosen.is_primary = True
+    emit(session, account, account.state(seal=seal))
+    await emit_rows(session, [(mail(Purpose.ADDRESS_CHANGED, account.addressee(former.email), seal), None)])

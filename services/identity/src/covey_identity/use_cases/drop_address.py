@@ -1,0 +1,29 @@
+"""Somebody says that an address is theirs no longer."""
+
+from covey_chassis.access import Actor
+from covey_chassis.outbox import emit, emit_rows
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.confirming import Confirmed, check_confirmed
+from covey_identity.domain.account import Account
+from covey_identity.domain.mail import Purpose, Seal, mail
+from covey_identity.domain.mailed_token import TokenUse
+from covey_identity.queries_accounts import forget_mailed_tokens
+
+
+async def drop_address(session: AsyncSession, actor: Actor, email: str, confirmed: Confirmed, *, seal: Seal) -> Account:
+    """Whoever reads its mail can do nothing with the account any more: no token that was sent to it is good.
+
+    What was given to them by this address stays theirs. They are told at the address.
+
+    Raises:
+        PasswordWrong: it was changed while it was confirmed.
+        AddressNotFound: it is not theirs.
+        MainAddressStays: they are written to at it.
+    """
+    account = await check_confirmed(session, actor, confirmed)
+    dropped = account.proven_address(email).email
+    emit(session, account, account.drop_address(email, seal=seal))
+    await forget_mailed_tokens(session, account.id, TokenUse.RESET_PASSWORD, email=dropped)
+    await emit_rows(session, [(mail(Purpose.ADDRESS_CHANGED, account.addressee(dropped), seal), None)])
+    return account

@@ -1,0 +1,32 @@
+"""Mails that concern somebody's own account: forgotten user ID and password, another address.
+
+Revision ID: 0004
+"""
+
+from covey_chassis.migrate import execute_all
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+TABLES = """
+ALTER TABLE notification
+    DROP CONSTRAINT notification_kind_check,
+    DROP CONSTRAINT notification_check4,
+    ADD CONSTRAINT notification_kind_check CHECK (kind IN (
+        'renewal-available', 'access-code', 'verify-address', 'already-registered',
+        'forgotten-user-id', 'reset-password', 'no-account', 'verify-new-address', 'password-changed', 'address-changed',
+        'user-added', 'rights-changed', 'access-removed',
+        'submission-received', 'action-required', 'transaction-assigned',
+        'transaction-approved', 'transaction-declined', 'transaction-withdrawn'
+    )),
+    ADD CONSTRAINT notification_is_about_a_group CHECK ((group_id IS NULL) = (kind IN (
+        'verify-address', 'already-registered',
+        'forgotten-user-id', 'reset-password', 'no-account', 'verify-new-address', 'password-changed', 'address-changed'
+    )));
+"""
+
+
+def upgrade() -> None:
+    execute_all(TABLES)
