@@ -16,7 +16,7 @@ import typer
 
 from . import report
 from .catalogue import FAULTS, Fault
-from .rounds import WARM_UP_S, Round, failed, play, rebuilt
+from .rounds import Load, Round, failed, play, rebuilt
 from .world import Shape, keep_logs, running_world
 
 FOLDER = Path(".covey/faults")
@@ -29,7 +29,10 @@ def main(
         typer.Option(help="The same choices as in the run of that seed (but for failpoints' dice); any unless given."),
     ] = 0,
     events: Annotated[int, typer.Option(help="Begin again, with the next seed, until so many have passed.")] = 0,
-    warm_up: Annotated[float, typer.Option(help="Seconds of load before each fault.")] = WARM_UP_S,
+    warm_up: Annotated[float, typer.Option(help="Seconds of load before each fault.")] = Load.warm_up_s,
+    rate: Annotated[
+        float, typer.Option(help="Operations a second: fewer of them leave more of the machine to imports.")
+    ] = Load.rate_per_s,
     minutes: Annotated[float, typer.Option(help="Begin no other fault after so long.")] = 120,
     json: Annotated[Path | None, typer.Option(help="Write what was found here, too.")] = None,
 ) -> None:
@@ -39,7 +42,8 @@ def main(
     seed = seed or random.SystemRandom().randint(1, 1_000_000)
     print(f"seed {seed}")
     until = time.monotonic() + minutes * 60
-    rounds, missed = asyncio.run(_run(_chosen(fault), seed=seed, events=events, warm_up_s=warm_up, until=until))
+    load = Load(warm_up_s=warm_up, rate_per_s=rate)
+    rounds, missed = asyncio.run(_run(_chosen(fault), seed=seed, events=events, load=load, until=until))
     print(report.summary(rounds))
     if missed:
         print(f"not played: {missed}")
@@ -56,9 +60,7 @@ def _chosen(ids: str) -> list[Fault]:
     return [fault for each, fault in known.items() if each in wanted]  # in this order: nothing follows a restored one
 
 
-async def _run(
-    faults: Sequence[Fault], *, seed: int, events: int, warm_up_s: float, until: float
-) -> tuple[list[Round], str]:
+async def _run(faults: Sequence[Fault], *, seed: int, events: int, load: Load, until: float) -> tuple[list[Round], str]:
     """What was played, and what there was no time for."""
     rounds: list[Round] = []
     print(report.header())
@@ -66,7 +68,7 @@ async def _run(
         missed: list[str] = []
         for shape, left in _by_shape(faults):
             while left and time.monotonic() < until:
-                async for played in _in_one_world(shape, left, number, warm_up_s, until):
+                async for played in _in_one_world(shape, left, number, load, until):
                     print(report.line(played), flush=True)
                     rounds.append(played)
             missed += [each.id for each in left]
@@ -85,9 +87,7 @@ def _by_shape(faults: Sequence[Fault]) -> Iterator[tuple[Shape, list[Fault]]]:
         yield shape, [fault for fault in faults if fault.shape == shape]
 
 
-async def _in_one_world(
-    shape: Shape, left: list[Fault], seed: int, warm_up_s: float, until: float
-) -> AsyncIterator[Round]:
+async def _in_one_world(shape: Shape, left: list[Fault], seed: int, load: Load, until: float) -> AsyncIterator[Round]:
     """Play faults of one shape, in one world, until none are left, time is up, or something was violated."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{seed}-", dir=FOLDER))
@@ -97,7 +97,7 @@ async def _in_one_world(
             broken = False
             while left and not broken and time.monotonic() < until:
                 fault = left[0]
-                played = await play(world, fault, seed=seed, folder=folder, warm_up_s=warm_up_s)
+                played = await play(world, fault, seed=seed, folder=folder, load=load)
                 left.pop(0)
                 yield played
                 broken = bool(played.violations)

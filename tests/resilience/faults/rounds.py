@@ -21,8 +21,6 @@ from .sampler import Sampler
 from .storm import storm
 from .world import AWAY, World
 
-WARM_UP_S = 5.0
-"""So long there is load before a strike, unless a run says otherwise."""
 STRIKE_S = 240.0
 """After so long a strike is given up."""
 REST_S = 60.0
@@ -53,7 +51,24 @@ class Round:
     took_s: float
 
 
-async def play(world: World, fault: Fault, *, seed: int, folder: Path, warm_up_s: float = WARM_UP_S) -> Round:
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What the platform has to do in a round, beside imports, one after the other."""
+
+    warm_up_s: float = 5.0
+    """So long before the strike."""
+    rate_per_s: float = 40.0
+    """Operations of all clients together, if nothing is slow."""
+
+
+async def play(
+    world: World,
+    fault: Fault,
+    *,
+    seed: int,
+    folder: Path,
+    load: Load = Load(),
+) -> Round:
     """Let the fault strike the world under load, and judge what came of it. Histories are left in the folder."""
     began = time.monotonic()
     since = await mark(world.platform)
@@ -65,11 +80,13 @@ async def play(world: World, fault: Fault, *, seed: int, folder: Path, warm_up_s
     async with Sampler(world.platform) as sampler:
         try:
             async with (
-                acting(world.platform, world.cast, folder, name=name, seed=rng.randrange(2**31)) as history,
+                acting(
+                    world.platform, world.cast, folder, name=name, seed=rng.randrange(2**31), rate_per_s=load.rate_per_s
+                ) as history,
                 storming(world, folder / name, histories, seed=seed) if fault.storms else nullcontext(),
             ):
                 histories.append(history)
-                await asyncio.sleep(warm_up_s)
+                await asyncio.sleep(load.warm_up_s)
                 try:
                     broken += await _strike(world, fault, rng)
                 finally:

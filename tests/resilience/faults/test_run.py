@@ -8,11 +8,11 @@ from . import report
 from .__main__ import _run
 from .catalogue import FAULTS
 from .checker import Figures
-from .rounds import Round
+from .rounds import Load, Round
 
 
 async def test_faults_that_there_was_no_time_for_are_named():
-    rounds, missed = await _run(FAULTS[:2], seed=7, events=0, warm_up_s=0.0, until=time.monotonic())
+    rounds, missed = await _run(FAULTS[:2], seed=7, events=0, load=Load(), until=time.monotonic())
 
     assert (rounds, missed) == ([], "F1, F2 with seed 7")
     assert report.summary(rounds).startswith("0 rounds")
