@@ -32,7 +32,7 @@ check: .venv/ready  ## format, lint, types, boundaries, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m covey_contracts check
 
-faults: .venv/ready  ## real services under faults, and what must hold of them; FAULT=F3,F4 SEED=7 EVENTS=1000000 WARM_UP=45 RATE=12 MINUTES=150
+faults: .venv/ready  ## real services under faults, and what must hold of them; FAULT=F3,F4 SEED=7 EVENTS=1000000 WARM_UP=100 RATE=12 MINUTES=150
 	$(BIN)/python -m tests.resilience.faults $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(WARM_UP),--warm-up $(WARM_UP)) $(if $(RATE),--rate $(RATE)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: .venv/ready  ## how fast, as ratios against limits and peers of the same run; KEY=relay,inbox runs some

@@ -7,7 +7,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -61,25 +62,33 @@ def _chosen(ids: str) -> list[Fault]:
 
 
 async def _run(faults: Sequence[Fault], *, seed: int, events: int, load: Load, until: float) -> tuple[list[Round], str]:
-    """What was played, and what there was no time for."""
+    """What was played, and what there was no time for. Each fault is played; then again, until so many have passed."""
     rounds: list[Round] = []
     print(report.header())
     for number in count(seed):
+        over = partial(_is_over, rounds, enough=events if number > seed else None, until=until)
         missed: list[str] = []
         for shape, left in _by_shape(faults):
-            while left and time.monotonic() < until:
-                async for played in _in_one_world(shape, left, number, load, until):
+            while left and not over():
+                async for played in _in_one_world(shape, left, number, load, over):
                     print(report.line(played), flush=True)
                     rounds.append(played)
             missed += [each.id for each in left]
-        passed = sum(each.figures.events for each in rounds)
+        if _passed(rounds) >= events and (number > seed or not missed):
+            return rounds, ""
         if missed:
             return rounds, f"{', '.join(missed)} with seed {number}"
-        if passed >= events:
-            return rounds, ""
-        if time.monotonic() > until:
-            return rounds, f"{events - passed:,} events of {events:,}"
+        if over():
+            return rounds, f"{events - _passed(rounds):,} events of {events:,}"
     raise AssertionError("there is no last seed")
+
+
+def _is_over(rounds: Sequence[Round], *, enough: int | None, until: float) -> bool:
+    return time.monotonic() >= until or (enough is not None and _passed(rounds) >= enough)
+
+
+def _passed(rounds: Sequence[Round]) -> int:
+    return sum(each.figures.events for each in rounds)
 
 
 def _by_shape(faults: Sequence[Fault]) -> Iterator[tuple[Shape, list[Fault]]]:
@@ -87,15 +96,17 @@ def _by_shape(faults: Sequence[Fault]) -> Iterator[tuple[Shape, list[Fault]]]:
         yield shape, [fault for fault in faults if fault.shape == shape]
 
 
-async def _in_one_world(shape: Shape, left: list[Fault], seed: int, load: Load, until: float) -> AsyncIterator[Round]:
-    """Play faults of one shape, in one world, until none are left, time is up, or something was violated."""
+async def _in_one_world(
+    shape: Shape, left: list[Fault], seed: int, load: Load, over: Callable[[], bool]
+) -> AsyncIterator[Round]:
+    """Play faults of one shape, in one world, until none are left, it is over, or something was violated."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{seed}-", dir=FOLDER))
     fault = left[0]
     try:
         async with running_world(folder / "stack", shape, seed=seed) as world:
             broken = False
-            while left and not broken and time.monotonic() < until:
+            while left and not broken and not over():
                 fault = left[0]
                 played = await play(world, fault, seed=seed, folder=folder, load=load)
                 left.pop(0)

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 from . import report
-from .__main__ import _run
+from .__main__ import _is_over, _run
 from .catalogue import FAULTS
 from .checker import Figures
 from .rounds import Load, Round
@@ -27,3 +27,13 @@ def test_a_faults_rounds_are_one_line_of_the_table_with_the_longest_recovery():
 
     assert line.startswith("| F1 | kill -9 of services |")
     assert line.endswith("| 2 | 6,000 | 4,000 | 3,000 | 12,000 | 2 | 7.2 s | 1 |")
+
+
+def test_a_run_is_over_when_enough_have_passed_but_not_before_each_fault_was_played():
+    passed = [Round(fault=FAULTS[0], seed=1, figures=Figures(events=900), violations=[], recovery_s=1.0, took_s=60)]
+    later = time.monotonic() + 60
+
+    assert not _is_over(passed, enough=None, until=later)
+    assert not _is_over(passed, enough=901, until=later)
+    assert _is_over(passed, enough=900, until=later)
+    assert _is_over(passed, enough=None, until=time.monotonic())
