@@ -39,7 +39,7 @@ def filled_in(environment: dict[str, object], variables: dict[str, str] | None =
 @pytest.fixture
 def mounted(compose, tmp_path):
     """``mounted(step, environment)``: where the step's secrets are files of this machine, as `covey keys` makes them."""
-    keys.make_keys(tmp_path, keys.listeners())
+    keys.make_keys(tmp_path, keys.holders())
     keys.make_signing_key(tmp_path)
     files = {
         f"/run/secrets/{name}": tmp_path / Path(secret["file"]).name for name, secret in compose["secrets"].items()

@@ -14,7 +14,7 @@ CONTACTS = GroupContacts(contract_signer=CONTACT, billing_contact=CONTACT)
 
 
 def test_what_one_service_seals_its_listener_opens(tmp_path):
-    keys.make_keys(tmp_path, keys.listeners())
+    keys.make_keys(tmp_path, keys.holders())
 
     sealed = Keyring(keys.public_file(tmp_path)).seal(CONTACTS)
     private = keys.private_file(tmp_path, CONTACTS.sealed_for)

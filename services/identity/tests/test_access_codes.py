@@ -12,8 +12,9 @@ from covey_chassis.access import Right
 from covey_chassis.testing import Harness, ServiceHarness
 from covey_contracts.identity import AccessChanged, AccessCodeIssued, CodeLetter
 from covey_identity.app import service
-from covey_identity.domain import access_code
-from covey_identity.domain.access_code import ALPHABET, LENGTH, as_typed, bucket, draw, shown
+from covey_identity.domain import crockford
+from covey_identity.domain.access_code import LENGTH, as_typed, bucket, draw
+from covey_identity.domain.crockford import ALPHABET, shown
 
 from .accounts import command, comparable, run, where_kept
 from .conftest import SETTINGS, staff_member
@@ -68,7 +69,7 @@ def test_ten_thousand_codes_have_no_bias_and_no_two_are_alike() -> None:
 
 
 def test_codes_are_drawn_by_the_systems_randomness_and_no_other() -> None:
-    tree = ast.parse(inspect.getsource(access_code))
+    tree = ast.parse(inspect.getsource(crockford))
     modules = {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
     modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) if node.module}
 

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from covey_chassis.access import Right, StaffRight
 from covey_contracts.identity import AccessChanged, AccessCodeIssued, CodeLetter
-from covey_identity.domain.access_code import ALPHABET, draw
+from covey_identity.domain.access_code import draw
+from covey_identity.domain.crockford import ALPHABET
 
 from .accounts import command, run
 from .story import Story, number_of

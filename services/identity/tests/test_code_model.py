@@ -30,7 +30,8 @@ from covey_chassis.testing.broker import eventually
 from covey_chassis.testing.walks import WALKS, walk
 from covey_contracts.identity import AccessChanged, AccessCodeIssued, CodeLetter
 from covey_identity.app import service
-from covey_identity.domain.access_code import draw, shown
+from covey_identity.domain.access_code import draw
+from covey_identity.domain.crockford import shown
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import text

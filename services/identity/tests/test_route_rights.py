@@ -30,6 +30,7 @@ POST /v1/forgotten/user-id                            422     422       422     
 POST /v1/forgotten/password                           422     422       422        422      422        422     422    422       422         422       422       422    422
 POST /v1/forgotten/password/reset                     422     422       422        422      422        422     422    422       422         422       422       422    422
 POST /v1/sessions                                     422     422       422        422      422        422     422    422       422         422       422       422    422
+POST /v1/sessions/second-factor                       422     422       422        422      422        422     422    422       422         422       422       422    422
 POST /v1/tokens                                       401     401       401        401      401        401     401    401       401         401       401       401    401
 POST /v1/client-tokens                                422     422       422        422      422        422     422    422       422         422       422       422    422
 POST /v1/access-requests                              422     422       422        422      422        422     422    422       422         422       422       422    422
@@ -43,6 +44,11 @@ POST /v1/account/addresses                            401     422       422     
 POST /v1/account/addresses/verification               401     422       422        422      422        422     422    422       422         401       401       401    403
 PUT /v1/account/addresses/main                        401     422       422        422      422        422     422    422       422         401       401       401    403
 POST /v1/account/addresses/removal                    401     422       422        422      422        422     422    422       422         401       401       401    403
+GET /v1/account/second-factor                         401     200       200        200      200        200     200    200       200         401       401       401    403
+POST /v1/account/second-factor                        401     422       422        422      422        422     422    422       422         401       401       401    403
+POST /v1/account/second-factor/on                     401     422       422        422      422        422     422    422       422         401       401       401    403
+POST /v1/account/second-factor/off                    401     422       422        422      422        422     422    422       422         401       401       401    403
+POST /v1/account/second-factor/recovery-codes         401     422       422        422      422        422     422    422       422         401       401       401    403
 POST /v1/access-codes/redemption                      401     422       422        422      422        422     422    422       422         401       401       401    403
 GET /v1/access/groups                                 401     200       200        200      200        200     200    200       200         401       401       401    403
 GET /v1/access-changes/{change_id}                    401     404       404        404      404        404     404    404       404         401       401       401    403
@@ -67,6 +73,7 @@ POST /v1/firms/{firm_id}/members                      401     403       403     
 DELETE /v1/firms/{firm_id}/members/{account_id}       401     403       403        403      403        403     403    404       403         401       401       401    403
 POST /v1/accounts/{account_id}/lock                   401     403       403        403      403        403     403    404       403         401       401       401    403
 POST /v1/accounts/{account_id}/unlock                 401     403       403        403      403        403     403    404       403         401       401       401    403
+POST /v1/accounts/{account_id}/second-factor/removal  401     403       403        403      403        403     403    404       403         401       401       401    403
 POST /v1/programs                                     401     403       403        403      403        403     403    403       422         401       401       401    403
 POST /v1/programs/{account_id}/secret                 401     403       403        403      403        403     403    403       404         401       401       401    403
 GET /v1/programs/{account_id}/keys                    401     403       403        403      403        403     403    403       404         401       401       401    403

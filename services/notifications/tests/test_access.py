@@ -194,6 +194,9 @@ async def test_whoever_has_an_account_already_is_told_their_user_id_and_no_token
         (Kind.FORGOTTEN_USER_ID, False, True),
         (Kind.PASSWORD_CHANGED, False, True),
         (Kind.ADDRESS_CHANGED, False, True),
+        (Kind.SECOND_FACTOR_ON, False, True),
+        (Kind.SECOND_FACTOR_OFF, False, True),
+        (Kind.RECOVERY_CODE_USED, False, True),
         (Kind.NO_ACCOUNT, False, False),
     ],
 )

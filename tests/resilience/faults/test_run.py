@@ -30,7 +30,8 @@ def test_a_faults_rounds_are_one_line_of_the_table_with_the_longest_recovery():
 
 
 def test_a_run_is_over_when_enough_have_passed_but_not_before_each_fault_was_played():
-    passed = [Round(fault=FAULTS[0], seed=1, figures=Figures(events=900), violations=[], recovery_s=1.0, took_s=60)]
+    figures = Figures(operations=300, acknowledged=200, events=900, effects=3_600, wire_duplicates=0)
+    passed = [Round(fault=FAULTS[0], seed=1, figures=figures, violations=[], recovery_s=1.0, took_s=60)]
     later = time.monotonic() + 60
 
     assert not _is_over(passed, enough=None, until=later)

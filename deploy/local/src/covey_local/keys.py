@@ -1,26 +1,26 @@
-"""A platform's keys: an X25519 pair for each listener of sealed personal data, and what access tokens are signed with."""
+"""A platform's keys: an X25519 pair for each service, to seal with, and what access tokens are signed with."""
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from covey_contracts import SealedBody
+from covey_contracts import EVENTS
 from joserfc.jwk import KeySet, OKPKey
 
 from covey_local.processes import write_private
 
 Jwk = Mapping[str, object]
 SIGNING = "signing"
-"""No listener has this name: its file lies beside theirs and is no sealing key."""
+"""No service has this name: its file lies beside theirs and is no sealing key."""
 
 
-def listeners() -> tuple[str, ...]:
-    """Every service that some sealed body is for, by the contracts."""
-    return tuple(sorted({kind.sealed_for for kind in _below(SealedBody) if hasattr(kind, "sealed_for")}))
+def holders() -> tuple[str, ...]:
+    """Every service of the contracts: others seal for it what it listens to, and it seals what it keeps itself."""
+    return tuple(sorted({name for event in EVENTS for name in (event.topic.owner, *event.topic.listeners)}))
 
 
 def make_keys(folder: Path, names: Iterable[str]) -> None:
-    """A key pair for each listener that has none. A key that is there is never replaced: old events need it."""
+    """A key pair for each service that has none. A key that is there is never replaced: old events need it."""
     for name in names:
         if not private_file(folder, name).exists():
             key = OKPKey.generate_key(
@@ -63,10 +63,6 @@ def public_file(folder: Path) -> Path:
 def private_file(folder: Path, service: str) -> Path:
     """One service's own keys, which only its owner may read."""
     return folder / f"{service}.private.jwks.json"
-
-
-def _below(kind: type[SealedBody]) -> set[type[SealedBody]]:
-    return {kind}.union(*(_below(child) for child in kind.__subclasses__()))
 
 
 def _public(key: Jwk) -> Jwk:

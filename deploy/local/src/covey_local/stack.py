@@ -201,7 +201,7 @@ class Stack:
                 step.where += f", altered: {', '.join(applied.altered)}"
         if applied.unknown:
             self.progress.say(f"No contract knows these topics on the broker: {', '.join(applied.unknown)}.")
-        keys.make_keys(self._keys, keys.listeners())
+        keys.make_keys(self._keys, keys.holders())
         keys.make_signing_key(self._keys)
         with self.progress.step("Databases") as step:
             for done, service in enumerate(self._services, start=1):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from covey_chassis.db import load
-from sqlalchemy import Select, delete, or_, select, text
+from sqlalchemy import Select, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.account import Account, AccountAddress, AccountKind, AccountNotFound, ProgramNotFound
@@ -15,7 +15,8 @@ from covey_identity.domain.mailed_token import MailedToken, TokenUse
 from covey_identity.domain.person_fields import address_key
 from covey_identity.domain.program_key import ProgramKey
 from covey_identity.domain.registration import Registration
-from covey_identity.domain.session import AccountSession
+from covey_identity.domain.second_factor import RecoveryCode, SecondFactor
+from covey_identity.domain.session import AccountSession, SignOnChallenge
 from covey_identity.domain.user_ids import as_stored, draw_user_id
 
 # --- accounts ---
@@ -184,6 +185,52 @@ async def lock_sessions(session: AsyncSession, account_id: UUID) -> list[Account
         .with_for_update()
     )
     return list(found)
+
+
+async def challenge_of_token(session: AsyncSession, digest: bytes, *, at: datetime) -> SignOnChallenge | None:
+    """Who has shown their password, and has this token for it, if it is good still."""
+    return await session.scalar(
+        select(SignOnChallenge).where(SignOnChallenge.token_sha256 == digest, SignOnChallenge.expires_at > at)
+    )
+
+
+async def forget_challenges(session: AsyncSession, account_id: UUID) -> None:
+    """Whoever has shown the account's password alone begins anew. The account must be locked."""
+    await session.execute(delete(SignOnChallenge).where(SignOnChallenge.account_id == account_id))
+
+
+# --- second factors ---
+
+
+async def factor_of(session: AsyncSession, account_id: UUID) -> SecondFactor | None:
+    """The account's app, on or not yet. Whoever changes it has locked the account."""
+    return await session.get(SecondFactor, account_id, populate_existing=True)
+
+
+async def use_recovery_code(session: AsyncSession, account_id: UUID, digest: bytes, *, at: datetime) -> bool:
+    """Use one of the account's codes up; False when it has none like this, or has used it."""
+    used = await session.execute(
+        update(RecoveryCode)
+        .where(
+            RecoveryCode.code_sha256 == digest,
+            RecoveryCode.account_id == account_id,
+            RecoveryCode.used_at.is_(None),
+        )
+        .values(used_at=at)
+        .returning(RecoveryCode.account_id)
+    )
+    return used.one_or_none() is not None
+
+
+async def recovery_codes_left(session: AsyncSession, account_id: UUID) -> int:
+    """How many of the account's codes have not been used."""
+    query = select(func.count()).where(RecoveryCode.account_id == account_id, RecoveryCode.used_at.is_(None))
+    return await session.scalar(query) or 0
+
+
+async def forget_recovery_codes(session: AsyncSession, account_id: UUID) -> None:
+    """None of them is good any more. The account must be locked."""
+    await session.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account_id))
 
 
 # --- staff ---

@@ -28,6 +28,9 @@ class Settings(ServiceSettings):
             description="Finds an access code among all that are out. Changing it makes those unusable.", min_length=32
         ),
     ]
+    brand: Annotated[
+        str, Field(description="What an app for second factors shows beside the user ID.", min_length=1)
+    ] = "Covey"
     argon2_memory_kib: Annotated[int, Field(description="Memory of one password hash.", ge=8)] = 65_536
     argon2_passes: Annotated[int, Field(ge=1)] = 3
     argon2_lanes: Annotated[int, Field(ge=1)] = 4

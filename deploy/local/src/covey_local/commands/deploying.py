@@ -30,10 +30,10 @@ def databases_create(
 def make_keys(
     folder: Annotated[Path, typer.Argument(help="Where the key files are, or shall be.")],
 ) -> None:
-    """Make the keys that are missing: a pair for each listener of personal data, and one to sign access tokens with."""
+    """Make the keys that are missing: a pair for each service, and one to sign access tokens with."""
     from covey_local import keys
 
-    keys.make_keys(folder, keys.listeners())
+    keys.make_keys(folder, keys.holders())
     keys.make_signing_key(folder)
-    out.print(f"{keys.public_file(folder)} and a private file for {', '.join(keys.listeners())} are there.")
+    out.print(f"{keys.public_file(folder)} and a private file for {', '.join(keys.holders())} are there.")
     out.print(f"{keys.signing_file(folder)} and {keys.token_file(folder)} are there.")

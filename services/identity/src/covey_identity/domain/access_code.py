@@ -1,7 +1,6 @@
 """Access codes (R-02): what they look like, and the life of one."""
 
 import hmac
-import secrets
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -12,13 +11,12 @@ from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
 from sqlalchemy.orm import Mapped, mapped_column
 
-ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's base32: no I, L, O, U. Typed in any case; what looks alike is taken for what it looks like."""
+from covey_identity.domain import crockford
+
 LENGTH = 16
+"""Characters of Crockford's base32: 80 random bits."""
 VALID_FOR = timedelta(hours=168)
 BUCKET_BITS = 20
-
-_LOOKS_LIKE = str.maketrans({"O": "0", "I": "1", "L": "1"})
 
 
 class CodeStatus(StrEnum):
@@ -112,19 +110,13 @@ class AccessCode(Aggregate, Base, kw_only=True):
 
 
 def draw() -> str:
-    """A new code: 80 random bits."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
-
-
-def shown(code: str) -> str:
-    """As a person reads and types it: ``7F3K-9QWD-2MXR-V0TA``."""
-    return "-".join(code[start : start + 4] for start in range(0, LENGTH, 4))
+    """A new code."""
+    return crockford.draw(LENGTH)
 
 
 def as_typed(text: str) -> str | None:
-    """The code that somebody typed, in any case, with or without dashes and spaces; None when it can't be one."""
-    code = "".join(text.split()).replace("-", "").upper().translate(_LOOKS_LIKE)
-    return code if len(code) == LENGTH and set(code) <= set(ALPHABET) else None
+    """The code that somebody typed; None when it cannot be one."""
+    return crockford.as_typed(text, LENGTH)
 
 
 def bucket(code: str, secret: str) -> int:

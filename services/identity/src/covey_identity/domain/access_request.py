@@ -1,6 +1,5 @@
 """A group officer's request that somebody be the group's primary administrator online (R-01)."""
 
-import secrets
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -11,7 +10,7 @@ from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
 from sqlalchemy.orm import Mapped, mapped_column
 
-from covey_identity.domain.access_code import ALPHABET
+from covey_identity.domain import crockford
 from covey_identity.domain.person_fields import address_key
 
 REFERENCE_LENGTH = 16
@@ -101,4 +100,4 @@ class AccessRequest(Aggregate, Base, kw_only=True):
 
 def new_reference() -> str:
     """A reference that nobody guesses."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(REFERENCE_LENGTH))
+    return crockford.draw(REFERENCE_LENGTH)

@@ -34,6 +34,10 @@ class ProgramHasNoAddress(Refusal):
     """A program cannot have an email address: do this as a person."""
 
 
+class OwnAccount(Refusal):
+    """It is your own account: ask another member of the staff, or do it where people manage their own."""
+
+
 class NotAPerson(Refusal):
     """This account is a program's: nothing of a person is kept in it."""
 

@@ -25,6 +25,9 @@ class Purpose(StrEnum):
     VERIFY_NEW_ADDRESS = "verify-new-address"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a purpose
     ADDRESS_CHANGED = "address-changed"
+    SECOND_FACTOR_ON = "second-factor-on"
+    SECOND_FACTOR_OFF = "second-factor-off"
+    RECOVERY_CODE_USED = "recovery-code-used"
 
 
 @dataclass(frozen=True)

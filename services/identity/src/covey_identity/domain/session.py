@@ -6,7 +6,7 @@ from uuid import UUID
 
 from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.db import Base
-from covey_chassis.errors import NotFound
+from covey_chassis.errors import NotFound, Refusal
 from covey_chassis.ids import new_id
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
@@ -16,6 +16,32 @@ from covey_identity.domain.bearer_secret import digest
 
 class SessionNotFound(NotFound):
     """You have no session with this ID."""
+
+
+class ChallengeNotGood(Refusal):
+    """You have shown your password too long ago, or it was changed: sign on again."""
+
+    status = 401
+
+
+CHALLENGE_MINUTES = 5
+
+
+class SignOnChallenge(Base, kw_only=True):
+    """Somebody has shown their password, and has yet to show their second factor."""
+
+    __tablename__ = "sign_on_challenge"
+
+    token_sha256: Mapped[bytes] = mapped_column(primary_key=True, repr=False)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    expires_at: Mapped[datetime]
+
+    @classmethod
+    def begin(cls, account_id: UUID, token: str, *, at: datetime) -> Self:
+        """The password was right."""
+        return cls(
+            token_sha256=digest(token), account_id=account_id, expires_at=at + timedelta(minutes=CHALLENGE_MINUTES)
+        )
 
 
 class AccountSession(Base, kw_only=True):

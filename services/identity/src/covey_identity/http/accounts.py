@@ -1,4 +1,4 @@
-"""Staff lock an account, and let it in again."""
+"""What staff do to an account: lock it, let it in again, take a second factor that was lost."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -18,8 +18,10 @@ from covey_chassis.http import (
 )
 from pydantic import BaseModel, Field
 
-from covey_identity.domain.account import Account, AccountNotFound
+from covey_identity.domain.account import Account, AccountNotFound, OwnAccount
+from covey_identity.domain.second_factor import SecondFactorOff
 from covey_identity.use_cases.lock_account import lock_account
+from covey_identity.use_cases.turn_off_second_factor import take_second_factor
 from covey_identity.use_cases.unlock_account import unlock_account
 
 router = service_router(prefix="/v1/accounts", tags=["accounts"])
@@ -57,3 +59,14 @@ async def lock(account_id: UUID, by: By, session: Session, ctx: Ctx, key: Idempo
 async def unlock(account_id: UUID, by: By, session: Session, key: IdempotencyKey) -> AccountStatus:
     """It can be signed on with again."""
     return AccountStatus.of(await unlock_account(session, account_id, by))
+
+
+@router.post(
+    "/{account_id}/second-factor/removal",
+    dependencies=[staff(StaffRight.ACCESS_APPROVE)],
+    responses=refuses(AccountNotFound, SecondFactorOff, OwnAccount),
+    summary="Take a second factor that was lost",
+)
+async def take_factor(account_id: UUID, by: By, session: Session, ctx: Ctx, key: IdempotencyKey) -> AccountStatus:
+    """For somebody who has lost app and recovery codes, and whom you know by other means. All of their sessions end."""
+    return AccountStatus.of(await take_second_factor(ctx, session, account_id, by))

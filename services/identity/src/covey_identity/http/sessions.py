@@ -1,7 +1,7 @@
 """Signing on and off, and access tokens (R-04)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from covey_chassis.access import (
@@ -25,14 +25,17 @@ from covey_chassis.http import (
 from fastapi import Depends, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
 
 from covey_identity import queries_accounts as queries
 from covey_identity.attempts import TooManyAttempts
-from covey_identity.domain.session import AccountSession, SessionNotFound
-from covey_identity.http.shared import Body, Secret, Told
+from covey_identity.domain.session import AccountSession, ChallengeNotGood, SessionNotFound, SignOnChallenge
+from covey_identity.http.shared import Body, FactorCode, Secret, Told
 from covey_identity.passwords import TooBusy
+from covey_identity.second_factors import FactorCodeWrong
 from covey_identity.signing import signing_of
 from covey_identity.use_cases.end_session import end_session
+from covey_identity.use_cases.finish_sign_on import finish_sign_on
 from covey_identity.use_cases.issue_client_token import ClientRefused, issue_client_token
 from covey_identity.use_cases.issue_token import issue_token
 from covey_identity.use_cases.sign_on import SignOnRefused, sign_on
@@ -59,6 +62,30 @@ class SignedOn(BaseModel):
     account_id: UUID
     expires_at: datetime
 
+    @classmethod
+    def of(cls, started: AccountSession, token: str) -> Self:
+        assert started.expires_at is not None  # only a program's has no end
+        return cls(
+            session_id=started.id,
+            session_token=token,
+            account_id=started.account_id,
+            expires_at=started.expires_at,
+        )
+
+
+class HalfSignedOn(BaseModel):
+    """The password is right. A second factor is asked for, too."""
+
+    challenge: Annotated[str, Field(description="To be sent with the second factor.")]
+    expires_at: datetime
+
+
+class SecondStep(Body):
+    """The challenge, and what the app shows, or a recovery code."""
+
+    challenge: Secret
+    code: FactorCode
+
 
 class SessionView(BaseModel):
     """One of your own sessions."""
@@ -73,20 +100,32 @@ class SessionView(BaseModel):
 @sessions.post(
     "",
     status_code=201,
+    response_model=SignedOn,
     dependencies=[public("whoever signs on is not signed on yet")],
-    responses=refuses(SignOnRefused, AccountLocked, TooManyAttempts, TooBusy),
+    responses=refuses(SignOnRefused, AccountLocked, TooManyAttempts, TooBusy)
+    | {202: {"model": HalfSignedOn, "description": "The password is right; a second factor is asked for, too."}},
     summary="Sign on",
 )
-async def start_session(who: SignOn, session: Session, ctx: Ctx, told: Told) -> SignedOn:
+async def start_session(who: SignOn, session: Session, ctx: Ctx, told: Told) -> SignedOn | JSONResponse:
     """After some failures for a user ID there are growing pauses, whether or not there is such a user ID."""
-    started, token = await sign_on(ctx, told, session, who.user_id, who.password.get_secret_value())
-    assert started.expires_at is not None  # only a program's has no end
-    return SignedOn(
-        session_id=started.id,
-        session_token=token,
-        account_id=started.account_id,
-        expires_at=started.expires_at,
-    )
+    begun, token = await sign_on(ctx, told, session, who.user_id, who.password.get_secret_value())
+    if isinstance(begun, SignOnChallenge):
+        half = HalfSignedOn(challenge=token, expires_at=begun.expires_at)
+        return JSONResponse(half.model_dump(mode="json"), 202)
+    return SignedOn.of(begun, token)
+
+
+@sessions.post(
+    "/second-factor",
+    status_code=201,
+    dependencies=[public("the challenge says who it is")],
+    responses=refuses(ChallengeNotGood, FactorCodeWrong, TooManyAttempts),
+    summary="Sign on: the second factor",
+)
+async def finish_session(step: SecondStep, session: Session, ctx: Ctx, told: Told) -> SignedOn:
+    """The challenge is good for five minutes, until it is met. After some failures there are growing pauses."""
+    challenge, code = step.challenge.get_secret_value(), step.code.get_secret_value()
+    return SignedOn.of(*await finish_sign_on(ctx, told, session, challenge, code))
 
 
 @sessions.get("", dependencies=[signed_on()], summary="Your sessions, the latest first")

@@ -15,6 +15,10 @@ from covey_identity.settings import Settings
 
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=SECRET_MAX)]
 
+FactorCode = Annotated[
+    SecretStr, Field(min_length=1, max_length=100, description="Six digits of your app, or a recovery code.")
+]
+
 
 async def _settings(ctx: Ctx) -> Settings:
     return cast("Settings", ctx.settings)

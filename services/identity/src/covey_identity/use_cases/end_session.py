@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.session import AccountSession, SessionNotFound
 from covey_identity.ledger import Author, lock_ledger
-from covey_identity.queries_accounts import lock_sessions
+from covey_identity.queries_accounts import forget_challenges, lock_sessions
 
 
 async def end_session(session: AsyncSession, session_id: UUID, actor: Actor, *, at: datetime) -> None:
@@ -27,6 +27,10 @@ async def end_session(session: AsyncSession, session_id: UUID, actor: Actor, *, 
 
 
 async def end_sessions(session: AsyncSession, account_id: UUID, *, at: datetime, but: UUID | None = None) -> list[Fact]:
-    """End all of an account's sessions but this one; the facts, to be recorded. Ledger and account must be locked."""
+    """End all of an account's sessions but this one; the facts, to be recorded. Ledger and account must be locked.
+
+    Nor does any begin of a password that was shown before.
+    """
+    await forget_challenges(session, account_id)
     ending = [each for each in await lock_sessions(session, account_id) if each.id != but]
     return [fact for each in ending if (fact := each.end(at=at))]

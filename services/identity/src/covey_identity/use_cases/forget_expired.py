@@ -23,6 +23,11 @@ _FORGET = (
          LIMIT :page FOR UPDATE SKIP LOCKED)
     """,
     """
+    DELETE FROM sign_on_challenge WHERE token_sha256 IN (
+        SELECT token_sha256 FROM sign_on_challenge WHERE expires_at < clock_timestamp()
+         LIMIT :page FOR UPDATE SKIP LOCKED)
+    """,
+    """
     DELETE FROM attempt WHERE (purpose, subject) IN (
         SELECT purpose, subject FROM attempt WHERE last_at < clock_timestamp() - make_interval(hours => :hours)
          LIMIT :page FOR UPDATE SKIP LOCKED)

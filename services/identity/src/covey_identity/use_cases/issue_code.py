@@ -7,7 +7,8 @@ from covey_chassis.outbox import emit
 from covey_contracts.identity import AccessCodeIssued, CodeLetter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.domain.access_code import AccessCode, shown
+from covey_identity.domain.access_code import AccessCode
+from covey_identity.domain.crockford import shown
 from covey_identity.domain.grant import Grant
 from covey_identity.domain.mail import Seal
 

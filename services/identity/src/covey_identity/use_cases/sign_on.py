@@ -7,10 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import begin_attempt, clear_attempts, subject_of
 from covey_identity.domain.bearer_secret import new_secret
-from covey_identity.domain.session import AccountSession
+from covey_identity.domain.session import AccountSession, SignOnChallenge
 from covey_identity.domain.user_ids import as_stored
 from covey_identity.passwords import passwords_of
-from covey_identity.queries_accounts import credentials_of, load_account
+from covey_identity.queries_accounts import credentials_of, factor_of, load_account
 from covey_identity.settings import Settings
 
 PURPOSE = "sign-on"
@@ -24,10 +24,11 @@ class SignOnRefused(Refusal):
 
 async def sign_on(
     context: Context, settings: Settings, session: AsyncSession, user_id: str, password: str
-) -> tuple[AccountSession, str]:
-    """A new session, and its token, which is shown once. What is refused takes the same work whatever the reason.
+) -> tuple[AccountSession | SignOnChallenge, str]:
+    """A new session, or a challenge where a second factor is asked for too, and its token, which is shown once.
 
-    Until the password is verified only the columns for that are read: one statement, for whatever name.
+    What is refused takes the same work whatever the reason. Until the password is verified only the columns for that are
+    read: one statement, for whatever name.
 
     Raises:
         TooManyAttempts: there were too many for this user ID, whether or not there is one.
@@ -52,8 +53,13 @@ async def sign_on(
         raise SignOnRefused  # changed while it was verified
     if renewed is not None:
         account.password_hash = renewed
-    token = new_secret()
-    started = AccountSession.start(account.id, token, at=context.clock.now(), hours=settings.session_hours)
-    session.add(started)
+    at, token = context.clock.now(), new_secret()
+    factor = await factor_of(session, account.id)
+    begun: AccountSession | SignOnChallenge
+    if factor is not None and factor.on_since is not None:
+        begun = SignOnChallenge.begin(account.id, token, at=at)
+    else:
+        begun = AccountSession.start(account.id, token, at=at, hours=settings.session_hours)
+    session.add(begun)
     await clear_attempts(session, PURPOSE, subject)
-    return started, token
+    return begun, token

@@ -52,6 +52,9 @@ class Kind(StrEnum):
     VERIFY_NEW_ADDRESS = "verify-new-address"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a kind
     ADDRESS_CHANGED = "address-changed"
+    SECOND_FACTOR_ON = "second-factor-on"
+    SECOND_FACTOR_OFF = "second-factor-off"
+    RECOVERY_CODE_USED = "recovery-code-used"
     USER_ADDED = "user-added"
     RIGHTS_CHANGED = "rights-changed"
     ACCESS_REMOVED = "access-removed"
@@ -91,6 +94,9 @@ REQUESTED = (
     Kind.VERIFY_NEW_ADDRESS,
     Kind.PASSWORD_CHANGED,
     Kind.ADDRESS_CHANGED,
+    Kind.SECOND_FACTOR_ON,
+    Kind.SECOND_FACTOR_OFF,
+    Kind.RECOVERY_CODE_USED,
 )
 """What identity asks for, each under the same name: they concern somebody's own sign-on, and no group."""
 

@@ -1,4 +1,4 @@
-"""Mails that concern somebody's own account: forgotten user ID and password, another address.
+"""Mails that concern somebody's own account: forgotten user ID and password, another address, a second factor.
 
 Revision ID: 0004
 """
@@ -17,13 +17,15 @@ ALTER TABLE notification
     ADD CONSTRAINT notification_kind_check CHECK (kind IN (
         'renewal-available', 'access-code', 'verify-address', 'already-registered',
         'forgotten-user-id', 'reset-password', 'no-account', 'verify-new-address', 'password-changed', 'address-changed',
+        'second-factor-on', 'second-factor-off', 'recovery-code-used',
         'user-added', 'rights-changed', 'access-removed',
         'submission-received', 'action-required', 'transaction-assigned',
         'transaction-approved', 'transaction-declined', 'transaction-withdrawn'
     )),
     ADD CONSTRAINT notification_is_about_a_group CHECK ((group_id IS NULL) = (kind IN (
         'verify-address', 'already-registered',
-        'forgotten-user-id', 'reset-password', 'no-account', 'verify-new-address', 'password-changed', 'address-changed'
+        'forgotten-user-id', 'reset-password', 'no-account', 'verify-new-address', 'password-changed', 'address-changed',
+        'second-factor-on', 'second-factor-off', 'recovery-code-used'
     )));
 """
 

@@ -1,0 +1,67 @@
+"""A second factor is asked for no longer: its holder says so, or staff do for somebody who has lost app and codes."""
+
+from uuid import UUID
+
+from covey_chassis.access import Actor
+from covey_chassis.outbox import emit_rows
+from covey_chassis.service import Context
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.confirming import Confirmed, check_confirmed
+from covey_identity.domain.account import Account, OwnAccount
+from covey_identity.domain.mail import Purpose, mail
+from covey_identity.domain.second_factor import SecondFactor, SecondFactorOff
+from covey_identity.ledger import Author, lock_ledger
+from covey_identity.queries_accounts import factor_of, forget_recovery_codes, load_account
+from covey_identity.second_factors import check_factor
+from covey_identity.use_cases.end_session import end_sessions
+
+
+async def turn_off_second_factor(
+    context: Context, session: AsyncSession, actor: Actor, confirmed: Confirmed, code: str
+) -> None:
+    """Its holder turns it off, by what it shows or a recovery code. All other sessions end; the holder is told.
+
+    Raises:
+        PasswordWrong: it was changed while it was confirmed.
+        SecondFactorOff: none is on.
+        TooManyAttempts, FactorCodeWrong: as where one signs on.
+    """
+    ledger = await lock_ledger(session)
+    account = await check_confirmed(session, actor, confirmed)
+    factor = await _on(session, account.id)
+    await check_factor(context, session, account, factor, code)
+    await _take(context, session, account, factor)
+    ended = await end_sessions(session, account.id, at=context.clock.now(), but=actor.session_id)
+    await ledger.record("second-factor.off", Author.of(actor, "own account"), ended)
+
+
+async def take_second_factor(context: Context, session: AsyncSession, account_id: UUID, actor: Actor) -> Account:
+    """Staff turn it off for somebody whom they know by other means. All sessions end; the holder is told.
+
+    Raises:
+        OwnAccount: it is their own: that takes what it shows.
+        AccountNotFound: no account has this ID.
+        SecondFactorOff: none is on.
+    """
+    if account_id == actor.account_id:
+        raise OwnAccount
+    ledger = await lock_ledger(session)
+    account = await load_account(session, account_id)
+    await _take(context, session, account, await _on(session, account_id))
+    ended = await end_sessions(session, account_id, at=context.clock.now())
+    await ledger.record("second-factor.taken", Author.of(actor, "staff"), ended)
+    return account
+
+
+async def _on(session: AsyncSession, account_id: UUID) -> SecondFactor:
+    factor = await factor_of(session, account_id)
+    if factor is None or factor.on_since is None:
+        raise SecondFactorOff
+    return factor
+
+
+async def _take(context: Context, session: AsyncSession, account: Account, factor: SecondFactor) -> None:
+    await session.delete(factor)
+    await forget_recovery_codes(session, account.id)
+    await emit_rows(session, [(mail(Purpose.SECOND_FACTOR_OFF, account.addressee(), context.keyring.seal), None)])
