@@ -15,8 +15,9 @@ from covey_chassis.ids import new_id
 from covey_chassis.testing import Harness, ServiceHarness
 from covey_identity import feed
 from covey_identity.app import service as identity_service
+from covey_identity.audit import Author
 from covey_identity.domain.access_change import ChangeKind
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.progress import settle, start_change
 from covey_membership.app import service as membership_service
 from sqlalchemy import text

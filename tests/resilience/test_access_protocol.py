@@ -22,9 +22,10 @@ from covey_chassis.testing.broker import eventually, headers, in_background
 from covey_chassis.testing.signing import new_key, sign
 from covey_contracts import Event, Topic
 from covey_identity import feed, ledger, progress, signals
+from covey_identity.audit import Author
 from covey_identity.domain.access_change import AccessChange, ChangeKind, Progress
 from covey_identity.feed import EVERYWHERE
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.progress import progress_of
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -172,7 +173,7 @@ async def test_rule_4_a_listener_of_a_history_that_is_not_this_one_begins_again_
     if not kept:
         anything = text("SELECT 1 WHERE CAST(:rev AS bigint) >= 0 OR CAST(:id AS uuid) IS NULL")
         monkeypatch.setattr(feed, "_KNOWN", anything)
-    async with world.owner.transaction() as session:
+    async with world.owner.as_owner() as session:
         await session.execute(text("UPDATE access_log SET id = :id"), {"id": new_id()})
         await session.execute(text("UPDATE access_fact SET active = false"))
         await session.execute(text("UPDATE access_ledger SET id = (SELECT id FROM access_log)"))

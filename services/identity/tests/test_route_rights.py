@@ -62,8 +62,11 @@ PUT /v1/groups/{group_id}/users/{grant_id}/rights     401     403       403     
 POST /v1/groups/{group_id}/firm-grants                401     403       403        422      403        403     403    403       403         401       401       401    403
 POST /v1/groups/{group_id}/exclusions/{account_id}    401     403       403        404      403        403     403    403       403         401       401       401    403
 DELETE /v1/groups/{group_id}/exclusions/{account_id}  401     403       403        404      403        403     403    403       403         401       401       401    403
+GET /v1/groups/{group_id}/seen-by                     401     403       403        200      403        403     403    200       403         401       401       401    403
+GET /v1/groups/{group_id}/audit                       401     403       403        200      403        403     403    200       403         401       401       401    403
 GET /v1/groups/{group_id}/appointments                401     403       200        200      403        200     403    200       200         401       401       401    403
 GET /v1/groups/{group_id}/access/events               401     403       200        200      403        200     200    200       200         401       401       401    403
+GET /v1/audit                                         401     403       403        403      403        403     403    200       403         401       401       401    403
 GET /v1/access-requests                               401     403       403        403      403        403     403    200       403         401       401       401    403
 POST /v1/access-requests/{reference}/approval         401     403       403        403      403        403     403    422       403         401       401       401    403
 POST /v1/access-requests/{reference}/decline          401     403       403        403      403        403     403    422       403         401       401       401    403

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from covey_local.commands import accounts, book, broker, deploying, operating, stack
+from covey_local.commands import accounts, auditing, book, broker, deploying, operating, stack
 from covey_local.console import console
 from covey_local.refused import Refused
 
@@ -41,6 +41,7 @@ app.add_typer(operating.mail, name="mail")
 app.add_typer(deploying.databases, name="databases")
 app.add_typer(accounts.staff, name="staff")
 app.add_typer(accounts.programs, name="program")
+app.add_typer(auditing.audit, name="audit")
 
 
 if __name__ == "__main__":

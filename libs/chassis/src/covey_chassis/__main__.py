@@ -51,6 +51,8 @@ def serve(service: Service) -> None:
         port=settings.http_port,
         log_config=None,
         access_log=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=15,
     )
     server = _Server(config, running.context)

@@ -54,7 +54,7 @@ class Edge:
         started = time.perf_counter()
         with ExitStack() as during:
             during.enter_context(structlog.contextvars.bound_contextvars(correlation_id=correlation_id))
-            during.enter_context(caused_by(Cause(correlation_id)))
+            during.enter_context(caused_by(Cause(correlation_id, origin=(scope.get("client") or (None,))[0])))
             during.enter_context(caller_trace(headers))
             try:
                 await self._answer(scope, receive, answer.send, headers)

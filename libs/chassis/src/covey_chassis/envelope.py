@@ -59,6 +59,8 @@ class Cause:
 
     correlation_id: str
     causation_id: str | None = None
+    origin: str | None = None
+    """The address that a request came from."""
 
 
 _cause: ContextVar[Cause | None] = ContextVar("covey_cause", default=None)

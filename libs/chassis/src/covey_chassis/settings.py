@@ -61,6 +61,12 @@ class ServiceSettings(_Settings):
     kafka: Annotated[KafkaSettings, Field(default_factory=lambda: KafkaSettings())]  # noqa: PLW0108 - mypy's plugin wants a function
     http_host: str = "127.0.0.1"
     http_port: int = 8000
+    trusted_proxies: Annotated[
+        str,
+        Field(
+            description="Addresses or networks, with commas between, whose word is taken for where a request came from."
+        ),
+    ] = ""
     operator_token: Annotated[SecretStr, Field(description="Bearer token of the operator's routes.", min_length=16)]
     zone: Annotated[ZoneInfo, Field(description="The carrier's time zone: it settles which day it is.")] = ZoneInfo(
         "America/Los_Angeles"

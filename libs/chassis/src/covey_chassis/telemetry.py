@@ -55,6 +55,12 @@ def configure_tracing(service: str) -> None:
     trace.set_tracer_provider(provider)
 
 
+def current_trace_id() -> str | None:
+    """The trace that this task belongs to, in hexadecimal."""
+    found = trace.get_current_span().get_span_context()
+    return f"{found.trace_id:032x}" if found.is_valid else None
+
+
 @contextmanager
 def caller_trace(headers: Mapping[str, str]) -> Iterator[None]:
     """Hand the caller's trace on to the events of this request, also where no spans of ours are made."""

@@ -223,3 +223,22 @@ class MailRequested(Event):
     purpose: Annotated[str, Field(description="Such as `verify-address`, `already-registered`.")]
     expires_at: Annotated[datetime | None, Field(description="Until when what it says is of use.")] = None
     sealed: Sealed
+
+
+# --- audit ---
+
+
+class AuditAnchored(Event):
+    """The audit's chain has come as far as this link: whoever keeps it can tell whether it is ever written anew."""
+
+    topic: ClassVar[Topic] = Topic(
+        name="covey.audit.anchored.v1", aggregate="audit", key="chain", owner="identity", listeners=(), sequenced=False
+    )
+
+    chain: Annotated[str, Field(description="Which chain it is: the service's name.")]
+    number: Annotated[int, Field(description="Of the newest link. Links are numbered from 1 without a gap.", ge=1)]
+    hash: Annotated[str, Field(description="Of the newest link: SHA-256 in hexadecimal.", pattern="^[0-9a-f]{64}$")]
+    signed: Annotated[
+        str,
+        Field(description="Chain, number and hash as a compact JWS (RFC 7515), signed as access tokens are."),
+    ]

@@ -2,6 +2,7 @@
 
 from covey_chassis.service import Companion, Service, Worker
 
+from covey_identity.audit_chain import link_entries
 from covey_identity.consumers import groups
 from covey_identity.http import (
     accounts,
@@ -9,6 +10,7 @@ from covey_identity.http import (
     codes,
     firms,
     forgotten,
+    history,
     internal,
     own_access,
     own_account,
@@ -48,11 +50,13 @@ service = Service(
         changes.router,
         firms.firms,
         firms.appointments,
+        history.groups,
+        history.entries,
         internal.feed,
         internal.listeners,
     ],
     consumers=[groups],
-    workers=[Worker("forget-expired", forget_expired, every_s=60)],
+    workers=[Worker("forget-expired", forget_expired, every_s=60), Worker("audit-chain", link_entries)],
     companions=[
         Companion("access-signals", listen),
         Companion("access-barrier", keep_acknowledging),

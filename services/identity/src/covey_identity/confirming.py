@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import begin_attempt, clear_attempts, subject_of
+from covey_identity.audit import Author, refusals_audited
 from covey_identity.domain.account import Account, AccountNotFound
 from covey_identity.passwords import SECRET_MAX, PasswordWrong, check_password, passwords_of
 from covey_identity.queries_accounts import load_account
@@ -90,9 +91,11 @@ async def _confirm(request: Request, typed: str) -> tuple[Confirmed, tuple[str, 
         if account is None:
             raise AccountNotFound(id=token_of(request).account_id)
         user_id, stored, own_words = account.user_id, account.password_hash, account.own_words
-    await begin_attempt(context, PURPOSE, subject_of(user_id))
-    if not await passwords_of(_settings(request)).verify(stored, typed) or stored is None:
-        raise _wrong()
+    token = token_of(request)
+    async with refusals_audited(context, "password.shown", Author("own account", token.account_id, token.session_id)):
+        await begin_attempt(context, PURPOSE, subject_of(user_id))
+        if not await passwords_of(_settings(request)).verify(stored, typed) or stored is None:
+            raise _wrong()
     return Confirmed(stored), own_words
 
 

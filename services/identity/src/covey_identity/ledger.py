@@ -1,4 +1,4 @@
-"""The one row that orders all changes of access, and the log of them.
+"""The one row that orders all changes of access, and the log of them. Each act is an entry of the audit, too.
 
 Whoever changes a fact locks the ledger *first* and reads what the decision rests on in statements after it, so that the
 order of revisions is the order of decisions: two who decide at once on what the other is changing wait for each other
@@ -7,31 +7,16 @@ here. Slow work, such as Argon2, is done before.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
 from uuid import UUID, uuid4
 
-from covey_chassis.access import Actor
 from covey_chassis.access.facts import Fact, FactKind, keep_facts
 from covey_chassis.envelope import current_cause
 from covey_chassis.failpoints import failpoint
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.signals import CHANNEL, Signal, tell
-
-
-@dataclass(frozen=True)
-class Author:
-    """Who changes access, and on whose authority: a primary administrator, staff, an operator, the carrier's book."""
-
-    authority: str
-    account_id: UUID | None = None
-    session_id: UUID | None = None
-
-    @classmethod
-    def of(cls, actor: Actor, authority: str) -> Self:
-        return cls(authority, actor.account_id, actor.session_id)
 
 
 class Ledger:
@@ -41,10 +26,18 @@ class Ledger:
         self._session = session
         self.rev = rev
 
-    async def record(self, act: str, author: Author, facts: Sequence[Fact]) -> int:
-        """Write facts down, each with a revision of its own, and who changed them; the last revision."""
+    async def record(self, act: str, author: Author, facts: Sequence[Fact], *, about: UUID | None = None) -> int:
+        """Write facts down, each with a revision of its own, and who changed them; the last revision.
+
+        Args:
+            act: what was done. It is an entry of the audit, also where no fact is another by it.
+            author: who did it.
+            facts: as they are from now on.
+            about: whose account it is about, if the facts do not tell.
+        """
         cause = current_cause()
         told = [fact.model_copy(update={"rev": self.rev + number}) for number, fact in enumerate(facts, start=1)]
+        await audit(self._session, _entry(act, author, told, about))
         if not told:
             return self.rev
         rows = [
@@ -76,6 +69,18 @@ class Ledger:
         self.rev = told[-1].rev
         await failpoint("ledger.recorded")
         return self.rev
+
+
+def _entry(act: str, author: Author, told: Sequence[Fact], about: UUID | None) -> Entry:
+    """One act on many groups, or many people, names none of them: its facts do."""
+    groups, accounts = {fact.group_id for fact in told}, {fact.account_id for fact in told}
+    return Entry(
+        act=act,
+        author=author,
+        subject_id=about or (accounts.pop() if len(accounts) == 1 else None),
+        group_id=groups.pop() if len(groups) == 1 else None,
+        revs=(told[0].rev, told[-1].rev) if told else None,
+    )
 
 
 async def lock_ledger(session: AsyncSession) -> Ledger:

@@ -12,6 +12,7 @@ from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import begin_attempt, clear_attempts, subject_of
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.domain import crockford
 from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import digest
@@ -44,6 +45,10 @@ async def check_factor(
         good = factor.accepts(digits, context.keyring.open(factor.sealed_secret, FactorSecret), at=at)
     elif code := crockford.as_typed(typed, RECOVERY_LENGTH):
         good = await use_recovery_code(session, account.id, digest(code), at=at)
+        await audit(
+            session,
+            Entry(act="recovery-code.used", author=Author("recovery code", account.id), subject_id=account.id),
+        )
         told = mail(Purpose.RECOVERY_CODE_USED, account.addressee(), context.keyring.seal)
         await emit_rows(session, [(told, None)])
     else:

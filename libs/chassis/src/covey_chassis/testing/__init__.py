@@ -36,6 +36,7 @@ from covey_chassis.app import create_app
 from covey_chassis.clock import Clock
 from covey_chassis.consumer import Arrived, Consumer, E
 from covey_chassis.consuming import Span, take
+from covey_chassis.db import make_engine
 from covey_chassis.envelope import Envelope, Headers, to_headers
 from covey_chassis.http import TransactionRoute
 from covey_chassis.ids import new_id
@@ -257,6 +258,17 @@ class Harness:
     def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A transaction of the worker role."""
         return self.context.workers.transaction()
+
+    @asynccontextmanager
+    async def as_owner(self) -> AsyncIterator[AsyncSession]:
+        """A transaction of the role that owns the tables, and may do all with them."""
+        assert self.context.settings.owner_database_url is not None
+        engine = make_engine(self.context.settings.owner_database_url.get_secret_value())
+        try:
+            async with AsyncSession(engine) as session, session.begin():
+                yield session
+        finally:
+            await engine.dispose()
 
     async def published(self, kind: type[Event] | None = None) -> list[Published]:
         """What waits in the outbox, in the order in which the relay would send it."""

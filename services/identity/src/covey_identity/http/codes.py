@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 
 from covey_identity import queries
 from covey_identity.attempts import TooManyAttempts, clear_attempts, subject_of
+from covey_identity.audit import Author, refusals_audited
 from covey_identity.codes import PURPOSE, FoundCode, find_before
 from covey_identity.domain.access_change import Progress
 from covey_identity.domain.access_code import CodeExpired, CodeNotGood, CodeReplaced, CodeUsed
@@ -67,9 +68,10 @@ async def redeem(
     prefer: Prefer = None,
 ) -> Redeemed:
     """The rights that were offered are yours, on the account that you are signed on with."""
-    if code_id is None:
-        raise CodeNotGood
-    grant, change = await redeem_code(session, by, code_id, seal=ctx.keyring.seal, at=ctx.clock.now())
+    async with refusals_audited(ctx, "code.redeemed", Author.of(by, "access code")):
+        if code_id is None:
+            raise CodeNotGood
+        grant, change = await redeem_code(session, by, code_id, seal=ctx.keyring.seal, at=ctx.clock.now())
     await clear_attempts(session, PURPOSE, subject_of(str(by.account_id)))
     group = await queries.group_of(session, grant.group_id)
     await session.flush()

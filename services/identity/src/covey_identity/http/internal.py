@@ -6,13 +6,14 @@ from uuid import UUID
 
 from covey_chassis.access.facts import News, Poll
 from covey_chassis.http import Ctx, Session, refuses, service_router
-from covey_chassis.operations import only_operators
+from covey_chassis.operations import Operator, only_operators
 from covey_chassis.transaction import context_of
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.feed import ListenerNotFound, ListenerRetired, ServerLeft, answer, retire
 from covey_identity.settings import Settings
 
@@ -88,7 +89,8 @@ async def list_listeners(session: Session) -> Listeners:
 
 
 @listeners.post("/listeners/{name}/retirement", responses=refuses(ListenerNotFound), summary="Retire a listener")
-async def retire_listener(name: str, session: Session) -> Listeners:
+async def retire_listener(name: str, session: Session, operator: Operator = "operator") -> Listeners:
     """A service that is no longer run. It is refused from now on and for good, and no removal waits for it."""
     await retire(session, name)
+    await audit(session, Entry(act="listener.retired", author=Author(f"operator {operator}"), details={"name": name}))
     return await list_listeners(session)

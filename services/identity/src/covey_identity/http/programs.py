@@ -39,9 +39,9 @@ class ProgramSecret(BaseModel):
 
 
 @router.post("", status_code=201, dependencies=[staff(StaffRight.OPERATIONS)], summary="Let a program sign on")
-async def make_program(new: NewProgram, session: Session, ctx: Ctx) -> ProgramSecret:
+async def make_program(new: NewProgram, by: By, session: Session, ctx: Ctx) -> ProgramSecret:
     """It has no rights by that: it is given grants, as a person is."""
-    made, secret = await create_program(session, new.name, at=ctx.clock.now())
+    made, secret = await create_program(session, new.name, by, at=ctx.clock.now())
     return ProgramSecret(account_id=made.id, client_id=made.user_id, client_secret=secret)
 
 

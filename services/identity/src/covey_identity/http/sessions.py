@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse
 
 from covey_identity import queries_accounts as queries
 from covey_identity.attempts import TooManyAttempts
+from covey_identity.audit import refusals_audited
 from covey_identity.domain.session import AccountSession, ChallengeNotGood, SessionNotFound, SignOnChallenge
 from covey_identity.http.shared import Body, FactorCode, Secret, Told
 from covey_identity.passwords import TooBusy
@@ -210,13 +211,14 @@ async def issue_access_token(bearer: SessionToken, session: Session, ctx: Ctx, t
     summary="An access token for a program",
 )
 async def issue_program_token(who: ClientCredentials, session: Session, ctx: Ctx, told: Told) -> AccessToken:
-    token = await issue_client_token(
-        session,
-        who.client_id,
-        who.client_secret.get_secret_value(),
-        at=ctx.clock.now(),
-        key=signing_of(told).key,
-    )
+    async with refusals_audited(ctx, "program.signed-on"):
+        token = await issue_client_token(
+            session,
+            who.client_id,
+            who.client_secret.get_secret_value(),
+            at=ctx.clock.now(),
+            key=signing_of(told).key,
+        )
     return AccessToken(access_token=token)
 
 

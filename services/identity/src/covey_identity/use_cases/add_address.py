@@ -6,6 +6,7 @@ from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import may_write_to
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.confirming import Confirmed, check_confirmed
 from covey_identity.domain.account import AddressAlreadyYours
 from covey_identity.domain.mailed_token import MailedToken
@@ -24,6 +25,7 @@ async def add_address(
         AddressAlreadyYours: it is one of their own.
     """
     account = await check_confirmed(session, actor, confirmed)
+    await audit(session, Entry(act="address.asked-for", author=Author.of(actor, "own account"), subject_id=account.id))
     owner = await holder_of_address(session, email)
     if owner is not None and owner.account_id == account.id:
         raise AddressAlreadyYours

@@ -12,9 +12,10 @@ from covey_contracts.identity import GrantRole
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
+from covey_identity.audit import Author
 from covey_identity.domain.grant import Grant, MoreThanYouHold, Scope, UserAlreadyThere
 from covey_identity.domain.mail import Seal
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.use_cases.issue_code import Drawn, issue_code
 
 
@@ -70,8 +71,9 @@ async def add_user(
     )
     session.add(grant)
     emit(session, grant, grant.give())
-    await issue_code(session, grant, drawn, seal=seal, at=at)
-    await ledger.record("user.added", Author.of(actor, "primary administrator"), [grant.fact()])
+    author = Author.of(actor, "primary administrator")
+    await issue_code(session, grant, drawn, author, seal=seal, at=at)
+    await ledger.record("user.added", author, [grant.fact()])
     return grant
 
 

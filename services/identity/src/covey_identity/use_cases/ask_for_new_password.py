@@ -5,6 +5,7 @@ from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import may_write_to
+from covey_identity.audit import NOBODY, Entry, audit
 from covey_identity.domain.mail import Addressee
 from covey_identity.domain.mailed_token import MailedToken
 from covey_identity.queries_accounts import holder_of_address
@@ -25,6 +26,7 @@ async def ask_for_new_password(
     if not await may_write_to(context, PURPOSE, email):
         return
     to = await holder_of_address(session, email) or Addressee(email, language)
+    await audit(session, Entry(act="password.asked-for", author=NOBODY, subject_id=to.account_id))
     token, mail = MailedToken.reset_password(to, at=context.clock.now(), minutes=minutes, seal=context.keyring.seal)
     session.add(token)
     await emit_rows(session, [(mail, None)])

@@ -5,6 +5,7 @@ from covey_chassis.outbox import emit
 from covey_chassis.versions import check_version
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.domain.account import Account, PersonalData
 from covey_identity.domain.mail import Seal
 from covey_identity.queries_accounts import load_account
@@ -21,4 +22,7 @@ async def change_account(session: AsyncSession, actor: Actor, version: int, to: 
     check_version(account, version)
     if changed := account.change(to, seal=seal):
         emit(session, account, changed)
+        await audit(
+            session, Entry(act="account.changed", author=Author.of(actor, "own account"), subject_id=account.id)
+        )
     return account

@@ -5,10 +5,11 @@ from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author
 from covey_identity.confirming import NewPassword, check_confirmed
 from covey_identity.domain.mail import Purpose, mail
 from covey_identity.domain.mailed_token import TokenUse
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.queries_accounts import forget_mailed_tokens
 from covey_identity.use_cases.end_session import end_sessions
 
@@ -25,5 +26,5 @@ async def change_password(context: Context, session: AsyncSession, actor: Actor,
     account.password_hash = new.hashed
     await forget_mailed_tokens(session, account.id, TokenUse.RESET_PASSWORD)
     ended = await end_sessions(session, account.id, at=at, but=actor.session_id)
-    await ledger.record("password.changed", Author.of(actor, "own account"), ended)
+    await ledger.record("password.changed", Author.of(actor, "own account"), ended, about=account.id)
     await emit_rows(session, [(mail(Purpose.PASSWORD_CHANGED, account.addressee(), context.keyring.seal), None)])

@@ -4,6 +4,7 @@ from covey_chassis.access import Actor
 from covey_chassis.outbox import emit, emit_rows
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.confirming import Confirmed, check_confirmed
 from covey_identity.domain.account import Account
 from covey_identity.domain.mail import Purpose, Seal, mail
@@ -20,6 +21,7 @@ async def choose_address(
     """
     account = await check_confirmed(session, actor, confirmed)
     await write_to(session, account, email, seal=seal)
+    await audit(session, Entry(act="address.chosen", author=Author.of(actor, "own account"), subject_id=account.id))
     return account
 
 

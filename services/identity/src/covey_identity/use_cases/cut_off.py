@@ -11,9 +11,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
+from covey_identity.audit import Author
 from covey_identity.domain.exclusion import Exclusion
 from covey_identity.domain.grant import Grant, PrimaryIsTheCarriers
-from covey_identity.ledger import Author, Ledger
+from covey_identity.ledger import Ledger
 
 
 async def cut_off_person(

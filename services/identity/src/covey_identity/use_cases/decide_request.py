@@ -9,10 +9,11 @@ from covey_contracts.identity import GrantRole, GrantStatus
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.domain.access_request import AccessRequest, GroupDoesNotMatch, OwnRequest
 from covey_identity.domain.grant import Grant, UserAlreadyThere, primary_of
 from covey_identity.domain.mail import Seal
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.use_cases.cut_off import remove_grants
 from covey_identity.use_cases.issue_code import Drawn, issue_code
 
@@ -63,7 +64,7 @@ async def approve_request(
     )
     session.add(grant)
     emit(session, grant, grant.give())
-    await issue_code(session, grant, drawn, seal=seal, at=at)
+    await issue_code(session, grant, drawn, author, seal=seal, at=at)
     await ledger.record("request.approved", author, [*facts, grant.fact()])
     return request, grant
 
@@ -79,4 +80,8 @@ async def decline_request(
     """
     request = await queries.request_by_reference(session, reference, lock=True)
     request.decline(reason, by=actor.account_id, at=at)
+    await audit(
+        session,
+        Entry(act="request.declined", author=Author.of(actor, "carrier"), details={"request": str(request.id)}),
+    )
     return request

@@ -4,6 +4,7 @@ from covey_chassis.access import Actor
 from covey_chassis.outbox import emit, emit_rows
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.confirming import Confirmed, check_confirmed
 from covey_identity.domain.account import Account
 from covey_identity.domain.mail import Purpose, Seal, mail
@@ -24,6 +25,7 @@ async def drop_address(session: AsyncSession, actor: Actor, email: str, confirme
     account = await check_confirmed(session, actor, confirmed)
     dropped = account.proven_address(email).email
     emit(session, account, account.drop_address(email, seal=seal))
+    await audit(session, Entry(act="address.dropped", author=Author.of(actor, "own account"), subject_id=account.id))
     await forget_mailed_tokens(session, account.id, TokenUse.RESET_PASSWORD, email=dropped)
     await emit_rows(session, [(mail(Purpose.ADDRESS_CHANGED, account.addressee(dropped), seal), None)])
     return account

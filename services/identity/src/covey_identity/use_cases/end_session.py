@@ -7,8 +7,9 @@ from covey_chassis.access import Actor
 from covey_chassis.access.facts import Fact
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author
 from covey_identity.domain.session import AccountSession, SessionNotFound
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.queries_accounts import forget_challenges, lock_sessions
 
 

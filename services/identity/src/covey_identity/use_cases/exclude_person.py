@@ -8,10 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
+from covey_identity.audit import Author
 from covey_identity.domain.access_change import AccessChange, ChangeKind
 from covey_identity.domain.exclusion import Exclusion
 from covey_identity.domain.grant import UserNotFound
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.progress import start_change
 from covey_identity.use_cases.cut_off import exclude, remove_person
 

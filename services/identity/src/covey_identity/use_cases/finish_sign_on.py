@@ -3,6 +3,7 @@
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit, refusals_audited
 from covey_identity.domain.bearer_secret import digest, new_secret
 from covey_identity.domain.session import AccountSession, ChallengeNotGood
 from covey_identity.queries_accounts import challenge_of_token, factor_of, load_account
@@ -20,18 +21,22 @@ async def finish_sign_on(
         TooManyAttempts: there were too many.
         FactorCodeWrong: the code is not good; the challenge still is.
     """
-    async with context.requests.transaction() as reading:
-        found = await challenge_of_token(reading, digest(challenge), at=context.clock.now())
-    if found is None:
-        raise ChallengeNotGood
-    account = await load_account(session, found.account_id)
-    asked = await challenge_of_token(session, digest(challenge), at=context.clock.now())
-    factor = await factor_of(session, account.id)
-    if asked is None or factor is None or factor.on_since is None:
-        raise ChallengeNotGood
-    await check_factor(context, session, account, factor, code)
-    await session.delete(asked)
-    token = new_secret()
-    started = AccountSession.start(account.id, token, at=context.clock.now(), hours=settings.session_hours)
-    session.add(started)
-    return started, token
+    async with refusals_audited(context, "sign-on.second-factor") as about:
+        async with context.requests.transaction() as reading:
+            found = await challenge_of_token(reading, digest(challenge), at=context.clock.now())
+        if found is None:
+            raise ChallengeNotGood
+        about.subject_id = found.account_id
+        account = await load_account(session, found.account_id)
+        asked = await challenge_of_token(session, digest(challenge), at=context.clock.now())
+        factor = await factor_of(session, account.id)
+        if asked is None or factor is None or factor.on_since is None:
+            raise ChallengeNotGood
+        await check_factor(context, session, account, factor, code)
+        await session.delete(asked)
+        token = new_secret()
+        started = AccountSession.start(account.id, token, at=context.clock.now(), hours=settings.session_hours)
+        session.add(started)
+        author = Author("password and second factor", account.id, started.id)
+        await audit(session, Entry(act="sign-on", author=author, subject_id=account.id))
+        return started, token

@@ -10,8 +10,9 @@ from covey_contracts.identity import GrantRole
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
+from covey_identity.audit import Author
 from covey_identity.domain.firm import AlreadyFirmMember, Firm, FirmMember, FirmMemberNotFound, FirmNotFound
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.use_cases.cut_off import remove_grants
 
 

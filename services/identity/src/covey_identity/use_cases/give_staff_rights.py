@@ -7,8 +7,9 @@ from covey_chassis.access import StaffRight
 from covey_chassis.access.facts import Fact, FactKind
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author
 from covey_identity.domain.account import Account
-from covey_identity.ledger import Author, Ledger, lock_ledger
+from covey_identity.ledger import Ledger, lock_ledger
 from covey_identity.queries_accounts import load_account, staff_rights
 
 

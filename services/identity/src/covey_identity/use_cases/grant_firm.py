@@ -9,10 +9,11 @@ from covey_contracts.identity import GrantRole, GrantStatus
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
+from covey_identity.audit import Author
 from covey_identity.domain.access_change import AccessChange, ChangeKind
 from covey_identity.domain.firm import NotBrokerOfRecord
 from covey_identity.domain.grant import Grant, Scope, UserAlreadyThere
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.progress import start_change
 from covey_identity.use_cases.add_user import check_delegable, check_units
 

@@ -9,6 +9,7 @@ from covey_chassis.errors import Refusal
 from joserfc.jwk import OKPKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.domain.bearer_secret import digest
 from covey_identity.domain.session import AccountSession
 from covey_identity.queries_accounts import credentials_of, load_account, lock_sessions
@@ -42,6 +43,8 @@ async def issue_client_token(session: AsyncSession, client_id: str, secret: str,
         standing = AccountSession.stand(account.id, at=at)
         session.add(standing)
     standing.used_at = at
+    author = Author("program's secret", account.id, standing.id)
+    await audit(session, Entry(act="program.signed-on", author=author, subject_id=account.id))
     return issue(key, account.id, standing.id, now=int(at.timestamp()))
 
 

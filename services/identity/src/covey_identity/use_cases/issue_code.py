@@ -7,6 +7,7 @@ from covey_chassis.outbox import emit
 from covey_contracts.identity import AccessCodeIssued, CodeLetter
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.domain.access_code import AccessCode
 from covey_identity.domain.crockford import shown
 from covey_identity.domain.grant import Grant
@@ -22,7 +23,9 @@ class Drawn:
     bucket: int
 
 
-async def issue_code(session: AsyncSession, grant: Grant, drawn: Drawn, *, seal: Seal, at: datetime) -> AccessCode:
+async def issue_code(
+    session: AsyncSession, grant: Grant, drawn: Drawn, author: Author, *, seal: Seal, at: datetime
+) -> AccessCode:
     """Keep the hash, and let the code go out in an event that only its sender can read."""
     await session.flush()  # the grant, which may be new, and the code that this one replaces
     assert grant.email is not None and grant.first_name is not None and grant.last_name is not None  # noqa: PT018
@@ -46,5 +49,8 @@ async def issue_code(session: AsyncSession, grant: Grant, drawn: Drawn, *, seal:
             expires_at=code.expires_at,
             sealed=seal(letter),
         ),
+    )
+    await audit(
+        session, Entry(act="code.issued", author=author, group_id=grant.group_id, details={"grant": str(grant.id)})
     )
     return code

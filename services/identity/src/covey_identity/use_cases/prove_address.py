@@ -4,6 +4,7 @@ from covey_chassis.access import Actor
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import digest
 from covey_identity.domain.mailed_token import MailedTokenNotGood, TokenUse
@@ -26,5 +27,6 @@ async def prove_address(context: Context, session: AsyncSession, actor: Actor, t
     account = await load_account(session, actor.account_id)
     account.keep_address(kept.email, at=at)
     await write_to(session, account, kept.email, seal=context.keyring.seal)
+    await audit(session, Entry(act="address.proven", author=Author.of(actor, "mailed token"), subject_id=account.id))
     await forget_mailed_tokens(session, account.id, TokenUse.ADD_ADDRESS, email=kept.email)
     return account

@@ -11,12 +11,13 @@ from covey_contracts.identity import GrantRole
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
+from covey_identity.audit import Author
 from covey_identity.domain.access_change import AccessChange, ChangeKind
 from covey_identity.domain.access_code import CodeExpired, CodeNotGood, CodeReplaced, CodeUsed
 from covey_identity.domain.account import AccountKind
 from covey_identity.domain.grant import AlreadyHasAccess, Grant
 from covey_identity.domain.mail import Seal
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.progress import start_change
 from covey_identity.use_cases.cut_off import remove_grants
 

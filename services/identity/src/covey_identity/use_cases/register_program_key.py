@@ -10,6 +10,7 @@ from covey_chassis.access.signing import key_id, public_key
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
+from covey_identity.audit import Author
 from covey_identity.domain.program_key import (
     KEYS_MAX,
     KeyAlreadyRegistered,
@@ -17,7 +18,7 @@ from covey_identity.domain.program_key import (
     ProgramKey,
     TooManyKeys,
 )
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.queries_accounts import find_program, keys_of
 
 

@@ -8,6 +8,7 @@ from covey_contracts.identity import GrantRole
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
+from covey_identity.audit import Author
 from covey_identity.domain.grant import Grant, PrimaryIsTheCarriers
 from covey_identity.domain.mail import Seal
 from covey_identity.ledger import lock_ledger
@@ -30,10 +31,12 @@ async def reissue_code(
     if grant.role is GrantRole.PRIMARY:
         if not await queries.is_staff(session, actor.account_id, StaffRight.ACCESS_APPROVE):
             raise PrimaryIsTheCarriers
+        author = Author.of(actor, "carrier")
     else:
         await queries.giving_grant(session, group_id, actor.account_id)
+        author = Author.of(actor, "primary administrator")
     grant.invite_again()
     for code in await queries.issued_codes(session, [grant.id]):
         code.replace()
-    await issue_code(session, grant, drawn, seal=seal, at=at)
+    await issue_code(session, grant, drawn, author, seal=seal, at=at)
     return grant

@@ -7,8 +7,9 @@ from covey_chassis.access import Actor
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
+from covey_identity.audit import Author
 from covey_identity.domain.program_key import ProgramKey, ProgramKeyNotFound
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 
 
 async def remove_program_key(

@@ -6,7 +6,8 @@ from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.errors import NotFound
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.audit import Author
+from covey_identity.ledger import lock_ledger
 from covey_identity.queries_accounts import staff_rights
 
 

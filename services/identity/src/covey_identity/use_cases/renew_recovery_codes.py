@@ -4,6 +4,7 @@ from covey_chassis.access import Actor
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.confirming import Confirmed, check_confirmed
 from covey_identity.domain.second_factor import RecoveryCode, SecondFactorOff
 from covey_identity.queries_accounts import factor_of, forget_recovery_codes
@@ -28,4 +29,6 @@ async def renew_recovery_codes(
     await forget_recovery_codes(session, account.id)
     kept, codes = RecoveryCode.draw_all(account.id)
     session.add_all(kept)
+    author = Author.of(actor, "own account")
+    await audit(session, Entry(act="recovery-codes.renewed", author=author, subject_id=account.id))
     return codes

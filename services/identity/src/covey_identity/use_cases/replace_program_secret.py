@@ -6,10 +6,11 @@ from uuid import UUID
 from covey_chassis.access import Actor
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author
 from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import new_secret
 from covey_identity.domain.session import AccountSession
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.queries_accounts import find_program
 from covey_identity.use_cases.end_session import end_sessions
 
@@ -30,7 +31,7 @@ async def replace_program_secret(
     secret = new_secret()
     account.replace_secret(secret)
     ended = await end_sessions(session, account_id, at=at)
-    await ledger.record("program.secret-replaced", Author.of(actor, "staff"), ended)
+    await ledger.record("program.secret-replaced", Author.of(actor, "staff"), ended, about=account_id)
     await session.flush()
     session.add(AccountSession.stand(account_id, at=at))
     return account, secret

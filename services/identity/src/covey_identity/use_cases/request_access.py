@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import NOBODY, Entry, audit
 from covey_identity.domain.access_request import AccessRequest, new_reference
 
 
@@ -27,4 +28,5 @@ async def request_access(session: AsyncSession, asked: Asked, *, at: datetime) -
     """Take the request down for staff. Whether there is such a group is for staff to find out, and nobody else to know."""
     request = AccessRequest(reference=new_reference(), submitted_at=at, **vars(asked))
     session.add(request)
+    await audit(session, Entry(act="request.submitted", author=NOBODY, details={"request": str(request.id)}))
     return request

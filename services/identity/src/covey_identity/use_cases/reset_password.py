@@ -5,11 +5,12 @@ from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import clear_attempts, subject_of
+from covey_identity.audit import Author, refusals_audited
 from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import digest
 from covey_identity.domain.mail import Purpose, mail
 from covey_identity.domain.mailed_token import MailedToken, MailedTokenNotGood, TokenUse
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.passwords import check_password, passwords_of
 from covey_identity.queries_accounts import (
     forget_mailed_tokens,
@@ -34,24 +35,25 @@ async def reset_password(
         MailedTokenNotGood: the token is not, or not any more, or its address is the account's no longer.
         PasswordNotGood: the password is not; the token still is.
     """
-    async with context.requests.transaction() as reading:
-        account = await reading.get_one(Account, (await _good(context, reading, token)).account_id)
-        own_words = account.own_words
-    check_password(password, own_words)
-    password_hash = await passwords_of(settings).hash(password)
+    async with refusals_audited(context, "password.reset") as about:
+        async with context.requests.transaction() as reading:
+            account = await reading.get_one(Account, (await _good(context, reading, token)).account_id)
+            own_words, about.subject_id = account.own_words, account.id
+        check_password(password, own_words)
+        password_hash = await passwords_of(settings).hash(password)
 
-    at = context.clock.now()
-    ledger = await lock_ledger(session)
-    kept = await _good(context, session, token)
-    assert kept.account_id is not None
-    account = await load_account(session, kept.account_id)
-    account.password_hash = password_hash
-    await forget_mailed_tokens(session, account.id, TokenUse.RESET_PASSWORD)
-    await clear_attempts(session, SIGN_ON, subject_of(account.user_id))
-    ended = await end_sessions(session, account.id, at=at)
-    await ledger.record("password.reset", Author("mailed token", account.id), ended)
-    await emit_rows(session, [(mail(Purpose.PASSWORD_CHANGED, account.addressee(), context.keyring.seal), None)])
-    return account
+        at = context.clock.now()
+        ledger = await lock_ledger(session)
+        kept = await _good(context, session, token)
+        assert kept.account_id is not None
+        account = await load_account(session, kept.account_id)
+        account.password_hash = password_hash
+        await forget_mailed_tokens(session, account.id, TokenUse.RESET_PASSWORD)
+        await clear_attempts(session, SIGN_ON, subject_of(account.user_id))
+        ended = await end_sessions(session, account.id, at=at)
+        await ledger.record("password.reset", Author("mailed token", account.id), ended, about=account.id)
+        await emit_rows(session, [(mail(Purpose.PASSWORD_CHANGED, account.addressee(), context.keyring.seal), None)])
+        return account
 
 
 async def _good(context: Context, session: AsyncSession, token: str) -> MailedToken:

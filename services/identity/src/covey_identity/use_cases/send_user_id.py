@@ -5,6 +5,7 @@ from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import may_write_to
+from covey_identity.audit import NOBODY, Entry, audit
 from covey_identity.domain.mail import Addressee, Purpose, mail
 from covey_identity.queries_accounts import holder_of_address
 
@@ -21,6 +22,8 @@ async def send_user_id(context: Context, session: AsyncSession, email: str, lang
     if not await may_write_to(context, PURPOSE, email):
         return
     holder = await holder_of_address(session, email)
+    subject_id = holder.account_id if holder else None
+    await audit(session, Entry(act="user-id.asked-for", author=NOBODY, subject_id=subject_id))
     purpose = Purpose.FORGOTTEN_USER_ID if holder else Purpose.NO_ACCOUNT
     asked = mail(purpose, holder or Addressee(email, language), context.keyring.seal)
     await emit_rows(session, [(asked, None)])

@@ -6,6 +6,7 @@ from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import begin_attempt, clear_attempts, subject_of
+from covey_identity.audit import Author, Entry, audit, refusals_audited
 from covey_identity.domain.bearer_secret import new_secret
 from covey_identity.domain.session import AccountSession, SignOnChallenge
 from covey_identity.domain.user_ids import as_stored
@@ -35,31 +36,36 @@ async def sign_on(
         SignOnRefused: there is no such user ID, it is a program's, or the password is another one.
         AccountLocked: the password is right, but the account is locked.
     """
-    subject = subject_of(as_stored(user_id))
-    await begin_attempt(context, PURPOSE, subject)
-    async with context.requests.transaction() as reading:
-        found = await credentials_of(reading, user_id)
-    stored = found.password_hash if found else None
-    passwords = passwords_of(settings)
-    right = await passwords.verify(stored, password)
-    if found is None or stored is None or not right:
-        raise SignOnRefused
-    renewed = await passwords.hash(password) if passwords.is_outdated(stored) else None
+    async with refusals_audited(context, "sign-on") as about:
+        subject = subject_of(as_stored(user_id))
+        await begin_attempt(context, PURPOSE, subject)
+        async with context.requests.transaction() as reading:
+            found = await credentials_of(reading, user_id)
+        about.subject_id = found and found.account_id
+        stored = found.password_hash if found else None
+        passwords = passwords_of(settings)
+        right = await passwords.verify(stored, password)
+        if found is None or stored is None or not right:
+            raise SignOnRefused
+        renewed = await passwords.hash(password) if passwords.is_outdated(stored) else None
 
-    account = await load_account(session, found.account_id)
-    if account.locked_at is not None:
-        raise AccountLocked
-    if account.password_hash != stored:
-        raise SignOnRefused  # changed while it was verified
-    if renewed is not None:
-        account.password_hash = renewed
-    at, token = context.clock.now(), new_secret()
-    factor = await factor_of(session, account.id)
-    begun: AccountSession | SignOnChallenge
-    if factor is not None and factor.on_since is not None:
-        begun = SignOnChallenge.begin(account.id, token, at=at)
-    else:
-        begun = AccountSession.start(account.id, token, at=at, hours=settings.session_hours)
-    session.add(begun)
-    await clear_attempts(session, PURPOSE, subject)
-    return begun, token
+        account = await load_account(session, found.account_id)
+        if account.locked_at is not None:
+            raise AccountLocked
+        if account.password_hash != stored:
+            raise SignOnRefused  # changed while it was verified
+        if renewed is not None:
+            account.password_hash = renewed
+        at, token = context.clock.now(), new_secret()
+        factor = await factor_of(session, account.id)
+        begun: AccountSession | SignOnChallenge
+        if factor is not None and factor.on_since is not None:
+            begun = SignOnChallenge.begin(account.id, token, at=at)
+        else:
+            begun = AccountSession.start(account.id, token, at=at, hours=settings.session_hours)
+        session.add(begun)
+        started_id = begun.id if isinstance(begun, AccountSession) else None
+        act = "sign-on" if started_id else "sign-on.password-shown"
+        await audit(session, Entry(act=act, author=Author("password", account.id, started_id), subject_id=account.id))
+        await clear_attempts(session, PURPOSE, subject)
+        return begun, token

@@ -10,9 +10,10 @@ from covey_contracts.membership import BrokerOfRecord, GroupState
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
+from covey_identity.audit import Author
 from covey_identity.domain.firm import Appointment, Firm
 from covey_identity.domain.group import GroupCopy
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.use_cases.cut_off import remove_grants
 
 BOOK = Author("the carrier's book")

@@ -7,11 +7,12 @@ from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author
 from covey_identity.confirming import Confirmed, check_confirmed
 from covey_identity.domain.account import Account, OwnAccount
 from covey_identity.domain.mail import Purpose, mail
 from covey_identity.domain.second_factor import SecondFactor, SecondFactorOff
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.queries_accounts import factor_of, forget_recovery_codes, load_account
 from covey_identity.second_factors import check_factor
 from covey_identity.use_cases.end_session import end_sessions
@@ -33,7 +34,7 @@ async def turn_off_second_factor(
     await check_factor(context, session, account, factor, code)
     await _take(context, session, account, factor)
     ended = await end_sessions(session, account.id, at=context.clock.now(), but=actor.session_id)
-    await ledger.record("second-factor.off", Author.of(actor, "own account"), ended)
+    await ledger.record("second-factor.off", Author.of(actor, "own account"), ended, about=account.id)
 
 
 async def take_second_factor(context: Context, session: AsyncSession, account_id: UUID, actor: Actor) -> Account:
@@ -50,7 +51,7 @@ async def take_second_factor(context: Context, session: AsyncSession, account_id
     account = await load_account(session, account_id)
     await _take(context, session, account, await _on(session, account_id))
     ended = await end_sessions(session, account_id, at=context.clock.now())
-    await ledger.record("second-factor.taken", Author.of(actor, "staff"), ended)
+    await ledger.record("second-factor.taken", Author.of(actor, "staff"), ended, about=account_id)
     return account
 
 

@@ -5,9 +5,10 @@ from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author
 from covey_identity.domain.mail import Purpose, mail
 from covey_identity.domain.second_factor import RecoveryCode, SecondFactorOff, SecondFactorOn
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.queries_accounts import factor_of, load_account
 from covey_identity.second_factors import check_factor
 from covey_identity.use_cases.end_session import end_sessions
@@ -34,6 +35,6 @@ async def turn_on_second_factor(context: Context, session: AsyncSession, actor: 
     kept, codes = RecoveryCode.draw_all(account.id)
     session.add_all(kept)
     ended = await end_sessions(session, account.id, at=at, but=actor.session_id)
-    await ledger.record("second-factor.on", Author.of(actor, "own account"), ended)
+    await ledger.record("second-factor.on", Author.of(actor, "own account"), ended, about=account.id)
     await emit_rows(session, [(mail(Purpose.SECOND_FACTOR_ON, account.addressee(), context.keyring.seal), None)])
     return codes

@@ -5,8 +5,9 @@ from uuid import UUID
 from covey_chassis.access import Actor
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author
 from covey_identity.domain.account import Account
-from covey_identity.ledger import Author, lock_ledger
+from covey_identity.ledger import lock_ledger
 from covey_identity.queries_accounts import load_account
 
 

@@ -4,6 +4,7 @@ from covey_chassis.outbox import emit
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import digest
 from covey_identity.domain.registration import VerificationNotGood
@@ -48,4 +49,7 @@ async def verify_registration(
     session.add(account)
     await forget_registrations(session, registration.email)
     emit(session, account, registered)
+    await audit(
+        session, Entry(act="account.registered", author=Author("mailed token", account.id), subject_id=account.id)
+    )
     return account

@@ -1,0 +1,29 @@
+"""The audit of a platform that runs here."""
+
+# ruff: noqa: PLC0415
+
+import os
+import subprocess
+import sys
+
+import typer
+
+from covey_local.attach import read_run_file
+from covey_local.commands.options import HERE, Folder
+
+audit = typer.Typer(help="Who did what: whether it is as it was written.", no_args_is_help=True)
+
+
+@audit.command("verify")
+def verify(folder: Folder = HERE) -> None:
+    """Compute identity's audit chain anew, and compare it with its links and its anchors; 1 when it does not hold."""
+    from covey_local import keys
+
+    run = read_run_file(folder)
+    environment = os.environ | {
+        "COVEY_WORKER_DATABASE_URL": run["databases"]["identity"],
+        "COVEY_KAFKA_BOOTSTRAP_SERVERS": run["kafka"],
+        "COVEY_TOKEN_KEYS": str(keys.token_file(folder / "keys")),
+    }
+    verified = subprocess.run([sys.executable, "-m", "covey_identity.audit_verification"], env=environment, check=False)
+    raise typer.Exit(verified.returncode)

@@ -1,0 +1,185 @@
+"""Whether the audit is as it was written: ``python -m covey_identity.audit_verification``, or ``covey audit verify``.
+
+The chain is computed anew from the tables, and compared with its links and with the anchors that Kafka has kept. The first
+link that does not hold is named: nothing after it proves anything.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from covey_chassis.db import make_engine
+from covey_chassis.kafka import connection
+from covey_chassis.settings import KafkaSettings
+from covey_contracts.identity import AuditAnchored
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from pydantic import FilePath, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.audit_chain import ALGORITHM, BEGINNING, CHAIN, TYPE, changes_of, link_hash
+
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found."""
+
+    links: int
+    """So many hold, from the first one on."""
+    waiting: int
+    """So many entries are not in the chain yet."""
+    anchored: int
+    """The newest link that the world was told of; 0 when it was told of none."""
+    broken: str | None
+    """What does not hold; None when all does."""
+
+
+async def verify(session: AsyncSession, anchors: Iterable[AuditAnchored]) -> Verdict:
+    """Compute the chain anew.
+
+    Args:
+        session: one transaction that sees all of it at one moment (repeatable read).
+        anchors: those whose signatures are good.
+    """
+    told = {each.number: bytes.fromhex(each.hash) for each in anchors if each.chain == CHAIN}
+    waiting = int(await session.scalar(text("SELECT count(*) FROM audit_waiting")) or 0)
+    newest = max(told, default=0)
+    last, before = 0, BEGINNING
+    while rows := list((await session.execute(_LINKS, {"after": last, "page": PAGE})).mappings()):
+        entries = {row["entry_id"]: {n: v for n, v in row.items() if n not in _OF_LINK} for row in rows}
+        changes = await changes_of(session, entries.values())
+        for row in rows:
+            number, entry = row["number"], entries[row["entry_id"]]
+            if number != last + 1:
+                return Verdict(last, waiting, newest, f"link {last + 1} is missing")
+            before = link_hash(before, number, entry, changes[entry["id"]])
+            if before != row["hash"]:
+                return Verdict(last, waiting, newest, f"link {number} is not of what stands in entry {entry['id']}")
+            if told.get(number, before) != before:
+                return Verdict(last, waiting, newest, f"link {number} is another one than was anchored")
+            last = number
+    if newest > last:
+        return Verdict(last, waiting, newest, f"the chain ends at link {last}, but link {newest} was anchored")
+    for query, what in _BESIDE:
+        if found := await session.scalar(text(query)):
+            return Verdict(last, waiting, newest, f"{what}: {found}")
+    return Verdict(last, waiting, newest, None)
+
+
+_OF_LINK = ("number", "entry_id", "hash")
+_LINKS = text(
+    """
+    SELECT link.number, link.entry_id, link.hash, entry.*
+      FROM audit_link AS link JOIN audit_entry AS entry ON entry.id = link.entry_id
+     WHERE link.number > :after ORDER BY link.number LIMIT :page
+    """
+)
+_BESIDE = (
+    (
+        """
+        SELECT id FROM audit_entry AS entry
+         WHERE NOT EXISTS (SELECT FROM audit_link WHERE entry_id = entry.id)
+           AND NOT EXISTS (SELECT FROM audit_waiting WHERE entry_id = entry.id)
+         LIMIT 1
+        """,
+        "an entry is in no chain",
+    ),
+    (
+        """
+        SELECT rev FROM access_log AS log
+         WHERE NOT EXISTS (SELECT FROM audit_entry WHERE log.rev BETWEEN first_rev AND last_rev)
+         LIMIT 1
+        """,
+        "no entry names a change of access, revision",
+    ),
+)
+
+
+# --- anchors, as Kafka has kept them ---
+
+
+def read_anchor(record: bytes | None, keys: KeySet) -> AuditAnchored | None:
+    """The anchor, if its signature is good and says the same."""
+    try:
+        told = AuditAnchored.model_validate_json(record or b"")
+        said = jws.deserialize_compact(told.signed, keys, algorithms=[ALGORITHM])
+        signed = json.loads(said.payload)
+    except (ValidationError, JoseError, ValueError):
+        return None
+    good = said.headers().get("typ") == TYPE and signed == {
+        "chain": told.chain,
+        "number": told.number,
+        "hash": told.hash,
+    }
+    return told if good else None
+
+
+async def read_anchors(kafka: KafkaSettings, keys: KeySet) -> tuple[list[AuditAnchored], int]:
+    """All anchors that Kafka has, and how many records were none."""
+    consumer = AIOKafkaConsumer(**connection(kafka), enable_auto_commit=False)
+    found: list[AuditAnchored] = []
+    bad = 0
+    await consumer.start()
+    try:
+        topic = AuditAnchored.topic.name
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions) if partitions else {}
+        await consumer.seek_to_beginning(*partitions)
+        while any([await consumer.position(each) < ends[each] for each in partitions]):
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                read = [read_anchor(each.value, keys) for each in records]
+                found += [each for each in read if each is not None]
+                bad += read.count(None)
+    finally:
+        await consumer.stop()
+    return found, bad
+
+
+async def _verify(database_url: str, keys: KeySet, kafka: KafkaSettings) -> tuple[Verdict, int]:
+    anchors, bad = await read_anchors(kafka, keys)
+    async with AsyncExitStack() as stack:
+        engine = make_engine(database_url)
+        stack.push_async_callback(engine.dispose)
+        connection = await stack.enter_async_context(engine.connect())
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        session = await stack.enter_async_context(AsyncSession(connection))
+        return await verify(session, anchors), bad
+
+
+class Needed(BaseSettings):
+    """What it takes of identity's settings, and how to reach Kafka."""
+
+    model_config = SettingsConfigDict(env_prefix="COVEY_", secrets_dir=os.environ.get("COVEY_SECRETS_DIR"))
+
+    worker_database_url: SecretStr
+    token_keys: FilePath
+
+
+def main() -> int:
+    """Say what was found; 1 when the audit does not hold."""
+    needed = Needed()
+    database = needed.worker_database_url.get_secret_value()
+    keys = KeySet.import_key_set(json.loads(needed.token_keys.read_text()))
+    verdict, bad = asyncio.run(_verify(database, keys, KafkaSettings()))
+    print(f"{verdict.links:,} links hold, {verdict.waiting:,} entries wait for theirs.")
+    print(f"The newest anchor is of link {verdict.anchored:,}." if verdict.anchored else "Nothing was anchored yet.")
+    if bad:
+        print(f"{bad:,} records of {AuditAnchored.topic.name} are no anchors, or not signed with a key that is known.")
+    if verdict.broken:
+        print(f"BROKEN: {verdict.broken}.")
+    return 1 if verdict.broken or bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

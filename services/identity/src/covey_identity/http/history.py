@@ -1,0 +1,140 @@
+"""Who can see a group, and who could on a day; what was done, by whom (R-12)."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from covey_chassis.access import Right, StaffRight, requires, staff
+from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, service_router
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity import queries_history as queries
+from covey_identity.domain.account import Account
+from covey_identity.queries_history import AuditEntry
+
+groups = service_router(prefix="/v1/groups/{group_id}", tags=["history"])
+entries = service_router(prefix="/v1/audit", tags=["history"])
+
+MANAGING = requires(Right.ACCESS_MANAGE, or_staff=(StaffRight.ACCESS_APPROVE,))
+
+
+class SeenBy(BaseModel):
+    """Somebody can see the group, or could, with these rights, for this time."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    account_id: UUID
+    user_id: str
+    first_name: str
+    last_name: str
+    program_name: str | None
+    firm_id: Annotated[UUID | None, Field(description="Through which firm; null for a grant of their own.")]
+    firm_name: str | None
+    rights: list[str]
+    billing_units: Annotated[list[str] | None, Field(description="Null means all.")]
+    since: datetime
+    until: Annotated[datetime | None, Field(description="Null while it lasts.")]
+
+
+class ActView(BaseModel):
+    """An act in a group: who, what, when, on whose authority, and what came of it."""
+
+    entry_id: UUID
+    at: datetime
+    act: str
+    outcome: Annotated[str, Field(description="`done` or `refused`.")]
+    authority: str
+    account_id: Annotated[UUID | None, Field(description="Who acted; null for the carrier's own systems.")]
+    user_id: str | None
+    subject_id: Annotated[UUID | None, Field(description="Whose account it was about.")]
+    subject_user_id: str | None
+
+
+class EntryView(ActView):
+    """The same, as staff see it: from where, too."""
+
+    session_id: UUID | None
+    group_id: UUID | None
+    details: dict[str, str | int]
+    origin: Annotated[str | None, Field(description="The address that the request came from.")]
+    correlation_id: str | None
+    trace_id: str | None
+
+
+@groups.get("/seen-by", dependencies=[MANAGING], summary="Who can see the group, or could on a day")
+async def read_seen_by(
+    group_id: UUID,
+    session: Session,
+    ctx: Ctx,
+    on: Annotated[
+        date | None, Query(description="A day, in the carrier's time zone; now, when it is left out.")
+    ] = None,
+) -> list[SeenBy]:
+    """Everybody who held a right in the group at any moment of that day, alone or through a firm; a thousand at most.
+
+    The carrier's staff see every group by their office; they are not among them.
+    """
+    begins = ends = ctx.clock.now()
+    if on is not None:
+        begins = datetime.combine(on, time.min, ctx.clock.zone).astimezone(UTC)
+        ends = datetime.combine(on + timedelta(days=1), time.min, ctx.clock.zone).astimezone(UTC)
+        ends -= timedelta(microseconds=1)
+    return [SeenBy.model_validate(each) for each in await queries.who_saw(session, group_id, begins, ends)]
+
+
+@groups.get("/audit", dependencies=[MANAGING], summary="What was done in the group, the latest first")
+async def list_acts(group_id: UUID, session: Session, limit: Limit, after: After) -> Page[ActView]:
+    """Changes of access, codes, decisions, and what was refused."""
+    query = queries.entries(group_id=group_id)
+    found, following = await page_of(session, query, by=[AuditEntry.id], limit=limit, after=after, descending=True)
+    names = await _user_ids(session, found)
+    return Page(items=[ActView(**_act(each, names)) for each in found], next=following)
+
+
+@entries.get("", dependencies=[staff(StaffRight.ACCESS_APPROVE)], summary="What was done, the latest first")
+async def list_entries(
+    session: Session,
+    limit: Limit,
+    after: After,
+    group_id: Annotated[UUID | None, Query(description="Only in this group.")] = None,
+    account_id: Annotated[UUID | None, Query(description="Only by this account, or about it.")] = None,
+) -> Page[EntryView]:
+    query = queries.entries(group_id=group_id, account_id=account_id)
+    found, following = await page_of(session, query, by=[AuditEntry.id], limit=limit, after=after, descending=True)
+    names = await _user_ids(session, found)
+    items = [
+        EntryView(
+            **_act(each, names),
+            session_id=each.session_id,
+            group_id=each.group_id,
+            details=each.details,
+            origin=each.origin,
+            correlation_id=each.correlation_id,
+            trace_id=each.trace_id,
+        )
+        for each in found
+    ]
+    return Page(items=items, next=following)
+
+
+async def _user_ids(session: AsyncSession, found: list[AuditEntry]) -> dict[UUID | None, str]:
+    accounts = {each.account_id for each in found} | {each.subject_id for each in found}
+    rows = await session.execute(select(Account.id, Account.user_id).where(Account.id.in_(accounts - {None})))
+    return {row.id: row.user_id for row in rows}
+
+
+def _act(entry: AuditEntry, names: dict[UUID | None, str]) -> dict[str, object]:
+    return {
+        "entry_id": entry.id,
+        "at": entry.at,
+        "act": entry.act,
+        "outcome": entry.outcome,
+        "authority": entry.authority,
+        "account_id": entry.account_id,
+        "user_id": names.get(entry.account_id),
+        "subject_id": entry.subject_id,
+        "subject_user_id": names.get(entry.subject_id),
+    }

@@ -1,0 +1,191 @@
+"""Who can see a group, who could on a day, and what was done there (R-12)."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from covey_chassis.access import Right
+from sqlalchemy import text
+
+from .accounts import command, run
+from .story import Person, Story
+
+ZONE = ZoneInfo("America/Los_Angeles")
+TODAY = datetime.now(ZONE).date()
+
+
+async def seen_by(story: Story, by: Person, group: UUID, *, days_ago: int | None = None) -> dict[UUID, list[Any]]:
+    """Who could see the group on that day, or can now: spans by account."""
+    on = {} if days_ago is None else {"on": (TODAY - timedelta(days=days_ago)).isoformat()}
+    answer = await by.api.get(f"/v1/groups/{group}/seen-by", params=on)
+    assert answer.status_code == 200, answer.text
+    found: dict[UUID, list[Any]] = {}
+    for each in answer.json():
+        found.setdefault(UUID(each["account_id"]), []).append(each)
+    return found
+
+
+async def days_pass(story: Story, days: int) -> None:
+    """All that has happened so far was so many days ago."""
+    async with story.covey.as_owner() as session:
+        await session.execute(text("UPDATE access_log SET at = at - make_interval(days => :days)"), {"days": days})
+
+
+async def test_whoever_holds_a_right_now_is_named_with_it(story: Story) -> None:
+    group = await story.group()
+    primary = await story.primary(group)
+    secondary, _ = await story.secondary(primary, group, [Right.RENEWALS_VIEW], units=["001"])
+
+    found = await seen_by(story, primary, group)
+
+    assert set(found) == {primary.account_id, secondary.account_id}
+    ((span,),) = [found[secondary.account_id]]
+    assert (span["user_id"], span["rights"], span["billing_units"], span["firm_id"], span["until"]) == (
+        secondary.user_id,
+        ["renewals.view"],
+        ["001"],
+        None,
+        None,
+    )
+
+
+async def test_whoever_was_removed_is_named_for_the_days_until_then(story: Story) -> None:
+    group = await story.group()
+    primary = await story.primary(group)
+    secondary, grant = await story.secondary(primary, group)
+    await days_pass(story, 10)
+    await story.remove(primary, group, grant)
+    await days_pass(story, 5)
+
+    who = secondary.account_id
+    named = {ago: who in await seen_by(story, primary, group, days_ago=ago) for ago in (20, 15, 10, 5, 4, 0)}
+
+    assert named == {20: False, 15: True, 10: True, 5: True, 4: False, 0: False}
+    assert who not in await seen_by(story, primary, group)
+    (span,) = (await seen_by(story, primary, group, days_ago=10))[who]
+    assert datetime.fromisoformat(span["until"]) - datetime.fromisoformat(span["since"]) > timedelta(days=9)
+
+
+async def test_other_rights_are_other_spans(story: Story) -> None:
+    group = await story.group()
+    primary = await story.primary(group)
+    secondary, grant = await story.secondary(primary, group, [Right.RENEWALS_VIEW])
+    await days_pass(story, 3)
+    version = (await primary.api.get(f"/v1/groups/{group}/users/{grant}")).headers["ETag"]
+    changed = await primary.api.put(
+        f"/v1/groups/{group}/users/{grant}/rights",
+        json={"rights": ["members.view"]},
+        headers=command(If_Match=version),
+    )
+    assert changed.status_code == 200, changed.text
+
+    spans = (await seen_by(story, primary, group, days_ago=0))[secondary.account_id]
+
+    assert [each["rights"] for each in spans] == [["renewals.view"], ["members.view"]]
+    assert spans[0]["until"] == spans[1]["since"]
+    (before,) = (await seen_by(story, primary, group, days_ago=2))[secondary.account_id]
+    assert before["rights"] == ["renewals.view"]
+
+
+async def test_a_firms_people_are_named_for_as_long_as_both_lasted(story: Story) -> None:
+    group = await story.group(broker="F-1")
+    primary, broker = await story.primary(group), await story.person("Broker")
+    await days_pass(story, 10)
+    firm = await story.firm("F-1")
+    await story.joins(broker, firm)
+    await days_pass(story, 10)
+    await story.changes_broker(group, None)
+    await days_pass(story, 10)
+
+    who = broker.account_id
+    named = {ago: who in await seen_by(story, primary, group, days_ago=ago) for ago in (25, 20, 15, 10, 5)}
+
+    assert named == {25: False, 20: True, 15: True, 10: True, 5: False}
+    (span,) = (await seen_by(story, primary, group, days_ago=15))[who]
+    assert (span["firm_id"], span["firm_name"], span["rights"]) == (str(firm), "F-1 Benefits", ["renewals.view"])
+
+
+async def test_whoever_was_excluded_is_not_named_for_that_time(story: Story) -> None:
+    group = await story.group(broker="F-1")
+    primary, broker = await story.primary(group), await story.person("Broker")
+    await story.joins(broker, await story.firm("F-1"))
+    await days_pass(story, 10)
+    exclusion = f"/v1/groups/{group}/exclusions/{broker.account_id}"
+    assert (await primary.api.post(exclusion, headers=command())).status_code == 202
+    await days_pass(story, 10)
+    assert (await primary.api.delete(exclusion, headers=command())).status_code == 202
+    await days_pass(story, 10)
+
+    who = broker.account_id
+    named = {ago: who in await seen_by(story, primary, group, days_ago=ago) for ago in (25, 15, 5)}
+
+    assert named == {25: True, 15: False, 5: True}
+
+
+async def test_what_ends_at_midnight_is_of_the_day_before(story: Story) -> None:
+    """By the carrier's clock, not by the database's."""
+    group = await story.group()
+    primary = await story.primary(group)
+    secondary, grant = await story.secondary(primary, group)
+    await story.remove(primary, group, grant)
+    midnight = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=ZONE).astimezone(UTC) - timedelta(days=3)
+    async with story.covey.as_owner() as session:
+        await session.execute(text("UPDATE access_log SET at = :at"), {"at": midnight - timedelta(days=1)})
+        await session.execute(
+            text("UPDATE access_log SET at = :at WHERE fact ->> 'active' = 'false'"), {"at": midnight}
+        )
+
+    named = {ago: secondary.account_id in await seen_by(story, primary, group, days_ago=ago) for ago in (5, 4, 3)}
+
+    assert named == {5: False, 4: True, 3: False}
+
+
+async def test_another_groups_people_are_not_named(story: Story) -> None:
+    group, other = await story.group(broker="F-1"), await story.group(broker="F-1")
+    primary, elsewhere = await story.primary(group), await story.primary(other)
+
+    assert set(await seen_by(story, primary, group)) == {primary.account_id}
+    assert set(await seen_by(story, elsewhere, other)) == {elsewhere.account_id}
+
+
+# --- what was done ---
+
+
+async def test_a_primary_reads_what_was_done_in_the_group_the_latest_first(story: Story) -> None:
+    group = await story.group()
+    primary = await story.primary(group)
+    secondary, grant = await story.secondary(primary, group)
+    await story.remove(primary, group, grant)
+
+    answer = await primary.api.get(f"/v1/groups/{group}/audit", params={"limit": 3})
+
+    assert answer.status_code == 200
+    told = [(each["act"], each["user_id"], each["subject_user_id"]) for each in answer.json()["items"]]
+    assert told == [
+        ("user.removed", primary.user_id, secondary.user_id),
+        ("code.redeemed", secondary.user_id, secondary.user_id),
+        ("user.added", primary.user_id, None),
+    ]
+    assert "origin" not in answer.json()["items"][0], "where somebody sat is the carrier's to know"
+    further = await primary.api.get(f"/v1/groups/{group}/audit", params={"after": answer.json()["next"]})
+    assert [each["act"] for each in further.json()["items"]][:1] == ["code.issued"]
+
+
+async def test_staff_read_all_of_it_by_group_and_by_account(story: Story) -> None:
+    group = await story.group()
+    primary = await story.primary(group)
+    other = await story.primary(await story.group())
+
+    of_group = (await story.covey.api.get("/v1/audit", params={"group_id": str(group)})).json()["items"]
+    of_account = (await story.covey.api.get("/v1/audit", params={"account_id": str(other.account_id)})).json()["items"]
+
+    assert {each["group_id"] for each in of_group} == {str(group)}
+    assert {each["act"] for each in of_group} >= {"request.approved", "code.issued", "code.redeemed"}
+    assert of_account
+    assert all(str(other.account_id) in (each["account_id"], each["subject_id"]) for each in of_account)
+    assert str(primary.account_id) not in {each["account_id"] for each in of_account}
+    assert {each["origin"] for each in of_account} == {"127.0.0.1"}
+    ((all_of_it,),) = await run(story.covey, "SELECT count(*) FROM audit_entry")
+    listed = (await story.covey.api.get("/v1/audit", params={"limit": 200})).json()["items"]
+    assert len(listed) == all_of_it
