@@ -15,6 +15,7 @@ from covey_local import processes, topology
 from covey_local.attach import Operator
 from covey_local.cli import app
 from covey_local.commands.book import SAMPLE_GROUPS
+from covey_local.databases import connected, database_urls
 from covey_local.home import Home
 from covey_local.sign_on import SignOn, as_staff
 from joserfc.jwk import OKPKey
@@ -214,6 +215,24 @@ async def test_mail_and_dead_letters_are_shown(platform, covey):
     await eventually(lambda: covey("dead-letters", "list").out == "Nothing waits.\n")
     unknown = covey("dead-letters", "show", "parked.x.y", "--service", "renewals")
     assert (unknown.code, unknown.err.startswith("renewals: ")) == (1, True)
+
+
+async def test_the_audit_holds_and_what_was_touched_is_named(platform, covey):
+    await eventually(lambda: "The newest anchor is of link" in covey("audit", "verify").out)
+    assert covey("audit", "verify").code == 0
+
+    url = database_urls(
+        platform.run["databases"]["identity"], "identity", platform.home.secrets(("identity",)).databases["identity"]
+    ).owner
+    async with connected(url) as owner:
+        await owner.execute(
+            "UPDATE audit_entry SET authority = 'nobody' WHERE id = (SELECT entry_id FROM audit_link WHERE number = 2)"
+        )
+
+    broken = covey("audit", "verify")
+    assert broken.code == 1
+    assert "1 links hold" in broken.out
+    assert "BROKEN: link 2 is not of what stands in entry" in broken.out
 
 
 async def test_ctrl_c_ends_everything(platform):

@@ -189,6 +189,12 @@ async def cause() -> str:
     return found.correlation_id if found else ""
 
 
+@odd.get("/origin")
+async def origin() -> str:
+    found = current_cause()
+    return (found and found.origin) or ""
+
+
 @odd.get("/trace")
 async def trace() -> str:
     carrier: dict[str, str] = {}

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import uvicorn
+from covey_chassis.__main__ import server_config
 from covey_chassis.app import create_app
 from covey_chassis.service import Service
 
@@ -18,10 +19,12 @@ async def toy(new_toy):
         yield shared
 
 
-@pytest.fixture
-async def server(toy, routers):
+@asynccontextmanager
+async def served(toy, routers, **settings):
+    """The toy as it is served: its address."""
     app = create_app(Service(name="chassis", summary="", routers=routers), toy.context)
-    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
+    settings = toy.context.settings.model_copy(update={"http_port": 0, **settings})
+    running = uvicorn.Server(server_config(app, settings))
     serving = asyncio.create_task(running.serve())
     async with asyncio.timeout(10):
         while not running.started:
@@ -29,6 +32,12 @@ async def server(toy, routers):
     yield running.servers[0].sockets[0].getsockname()
     running.should_exit = True
     await serving
+
+
+@pytest.fixture
+async def server(toy, routers):
+    async with served(toy, routers) as address:
+        yield address
 
 
 @pytest.fixture
@@ -120,3 +129,14 @@ async def test_an_odd_address_is_no_failure_of_ours(server, path):
 
 async def test_a_stream_is_sent_after_its_transaction(api):
     assert (await api.get("/v1/odd/stream")).text == "0;0;"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "origin"),
+    [("", "127.0.0.1"), ("10.0.0.0/8", "127.0.0.1"), ("127.0.0.1", "203.0.113.7"), ("127.0.0.0/8", "203.0.113.7")],
+)
+async def test_where_a_request_came_from_is_believed_of_trusted_proxies_alone(toy, routers, trusted, origin):
+    async with served(toy, routers, trusted_proxies=trusted) as (host, port), httpx.AsyncClient() as client:
+        answer = await client.get(f"http://{host}:{port}/v1/odd/origin", headers={"X-Forwarded-For": "203.0.113.7"})
+
+    assert answer.json() == origin

@@ -6,6 +6,7 @@ import sys
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from covey_chassis import failpoints
@@ -37,15 +38,9 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(service: Service) -> None:
-    """Run one process of the service until SIGTERM or SIGINT."""
-    settings = settings_of(service)
-    configure_logging(settings.log_level)
-    configure_tracing(service.name)
-    failpoints.arm(settings.failpoints)
-    running = Running(service, settings)
-    app = create_app(service, running.context, ready=running.ready, live=running.live, lifespan=running.lifespan)
-    config = uvicorn.Config(
+def server_config(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
+    """How the app is served."""
+    return uvicorn.Config(
         app,
         host=settings.http_host,
         port=settings.http_port,
@@ -55,7 +50,17 @@ def serve(service: Service) -> None:
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=15,
     )
-    server = _Server(config, running.context)
+
+
+def serve(service: Service) -> None:
+    """Run one process of the service until SIGTERM or SIGINT."""
+    settings = settings_of(service)
+    configure_logging(settings.log_level)
+    configure_tracing(service.name)
+    failpoints.arm(settings.failpoints)
+    running = Running(service, settings)
+    app = create_app(service, running.context, ready=running.ready, live=running.live, lifespan=running.lifespan)
+    server = _Server(server_config(app, settings), running.context)
     server.run()
     if not server.started:
         sys.exit(f"{service.name} did not start")

@@ -162,14 +162,15 @@ class Needed(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="COVEY_", secrets_dir=os.environ.get("COVEY_SECRETS_DIR"))
 
-    worker_database_url: SecretStr
+    owner_database_url: SecretStr
+    """Of the role that has all the time that it takes."""
     token_keys: FilePath
 
 
 def main() -> int:
     """Say what was found; 1 when the audit does not hold."""
     needed = Needed()
-    database = needed.worker_database_url.get_secret_value()
+    database = needed.owner_database_url.get_secret_value()
     keys = KeySet.import_key_set(json.loads(needed.token_keys.read_text()))
     verdict, bad = asyncio.run(_verify(database, keys, KafkaSettings()))
     print(f"{verdict.links:,} links hold, {verdict.waiting:,} entries wait for theirs.")

@@ -9,7 +9,7 @@ import sys
 import typer
 
 from covey_local.attach import read_run_file
-from covey_local.commands.options import HERE, Folder
+from covey_local.commands.options import HERE, Folder, out
 
 audit = typer.Typer(help="Who did what: whether it is as it was written.", no_args_is_help=True)
 
@@ -18,12 +18,22 @@ audit = typer.Typer(help="Who did what: whether it is as it was written.", no_ar
 def verify(folder: Folder = HERE) -> None:
     """Compute identity's audit chain anew, and compare it with its links and its anchors; 1 when it does not hold."""
     from covey_local import keys
+    from covey_local.databases import database_urls
+    from covey_local.home import Home
 
     run = read_run_file(folder)
+    passwords = Home(folder).secrets(("identity",)).databases["identity"]
     environment = os.environ | {
-        "COVEY_WORKER_DATABASE_URL": run["databases"]["identity"],
+        "COVEY_OWNER_DATABASE_URL": database_urls(run["databases"]["identity"], "identity", passwords).owner,
         "COVEY_KAFKA_BOOTSTRAP_SERVERS": run["kafka"],
         "COVEY_TOKEN_KEYS": str(keys.token_file(folder / "keys")),
     }
-    verified = subprocess.run([sys.executable, "-m", "covey_identity.audit_verification"], env=environment, check=False)
+    verified = subprocess.run(
+        [sys.executable, "-m", "covey_identity.audit_verification"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    out.print(f"{verified.stdout}{verified.stderr}".strip(), markup=False)
     raise typer.Exit(verified.returncode)
