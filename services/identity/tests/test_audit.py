@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 from covey_chassis.testing import Harness
 from covey_contracts.identity import AuditAnchored
 from covey_identity import audit_verification
-from covey_identity.audit_chain import ANCHOR_S, anchor
+from covey_identity.audit_chain import ANCHOR_S, BEGINNING, CHANGE, ENTRY, anchor, link_hash
 from covey_identity.audit_verification import Verdict, read_anchor
 from joserfc.jwk import KeySet, OKPKey
 from sqlalchemy import text
@@ -294,6 +295,31 @@ async def test_a_chain_that_was_written_anew_is_found_by_the_anchor(chain: Chain
 
     assert (await verify(covey, told=[])).broken is None
     assert (await verify(covey, told)).broken == f"link {chain.length} is another one than was anchored"
+
+
+def test_a_link_is_computed_as_it_was_when_the_first_was_made() -> None:
+    """Whatever is changed here makes every link void that was ever made."""
+    entry = dict.fromkeys(ENTRY) | {
+        "id": UUID("01a21991-0000-7000-8000-000000000001"),
+        "at": datetime(2026, 3, 8, 9, 30, 0, 250, tzinfo=UTC),
+        "act": "user.removed",
+        "outcome": "done",
+        "authority": "primary administrator",
+        "account_id": UUID("01a21991-0000-7000-8000-000000000002"),
+        "first_rev": 7,
+        "last_rev": 7,
+        "details": {"why": "señal"},
+    }
+    change = dict.fromkeys(CHANGE) | {"rev": 7, "act": "user.removed", "fact": {"kind": "grant", "active": False}}
+    elsewhere = entry | {"at": entry["at"].astimezone(timezone(timedelta(hours=5, minutes=30))), "added": "later"}
+
+    linked = link_hash(BEGINNING, 1, entry, [change])
+
+    assert linked.hex() == "9bc5e666cc4ede2715f2e2ed1f4373e958d848e3254cd7f91c03e6278396aabf"
+    assert link_hash(BEGINNING, 1, elsewhere, [change]) == linked
+    assert link_hash(BEGINNING, 2, entry, [change]) != linked
+    assert link_hash(linked, 1, entry, [change]) != linked
+    assert link_hash(BEGINNING, 1, entry, []) != linked
 
 
 # --- anchors ---

@@ -8,29 +8,37 @@ anew by whoever has all of the database.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from covey_contracts.identity import AuditAnchored
 from joserfc import jws
 from joserfc.jwk import OKPKey
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.settings import Settings
 from covey_identity.signing import signing_of
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any] | RowMapping
 
 BEGINNING = bytes(32)
 """What the first link has before it."""
 CHAIN = "identity"
-PAGE = 200
+PAGE = 50
+"""Entries that are linked at once. One may have changed a thousand facts."""
 ANCHOR_S = 60
 """So long the newest link may stand without an anchor."""
+ENTRY = (
+    *("id", "at", "act", "outcome", "authority", "account_id", "session_id", "subject_id", "group_id"),
+    *("first_rev", "last_rev", "details", "origin", "correlation_id", "trace_id"),
+)
+CHANGE = ("rev", "id", "at", "act", "authority", "account_id", "session_id", "correlation_id", "fact")
+"""What is hashed of an entry, and of a row of ``access_log``: never another column, or no older link would hold."""
 ALGORITHM = "Ed25519"
 TYPE = "covey-audit+jws"
 """So that no anchor passes for anything else that is signed with the same key."""
@@ -42,11 +50,14 @@ def link_hash(before: bytes, number: int, entry: Row, changes: Sequence[Row]) ->
     Args:
         before: the hash of the link before.
         number: of this link.
-        entry: a row of ``audit_entry``.
-        changes: the rows of ``access_log`` that the entry names, by revision.
+        entry: its columns ``ENTRY``.
+        changes: the columns ``CHANGE`` of the rows of ``access_log`` that it names, by revision.
     """
     written = json.dumps(
-        {"entry": dict(entry), "changes": [dict(each) for each in changes]},
+        {
+            "entry": {name: entry[name] for name in ENTRY},
+            "changes": [{name: each[name] for name in CHANGE} for each in changes],
+        },
         sort_keys=True,
         separators=(",", ":"),
         default=_plain,
@@ -90,12 +101,17 @@ def anchor(number: int, newest: bytes, *, key: OKPKey) -> AuditAnchored:
     return AuditAnchored(chain=CHAIN, number=number, hash=newest.hex(), signed=signed)
 
 
-async def changes_of(session: AsyncSession, entries: Iterable[Row]) -> dict[Any, list[Row]]:
-    """What each of the entries has changed."""
-    found: dict[Any, list[Row]] = {}
-    for entry in entries:
-        revs = {"first": entry["first_rev"], "last": entry["last_rev"]}
-        found[entry["id"]] = [] if revs["first"] is None else list((await session.execute(_CHANGES, revs)).mappings())
+async def changes_of(session: AsyncSession, entries: Collection[Row]) -> dict[UUID, list[Row]]:
+    """What each of the entries has changed, by the entry's ID."""
+    found: dict[UUID, list[Row]] = {entry["id"]: [] for entry in entries}
+    naming = [entry for entry in entries if entry["first_rev"] is not None]
+    named = {
+        "entries": [entry["id"] for entry in naming],
+        "first": [entry["first_rev"] for entry in naming],
+        "last": [entry["last_rev"] for entry in naming],
+    }
+    for row in (await session.execute(_CHANGES, named)).mappings():
+        found[row["entry_id"]].append(row)
     return found
 
 
@@ -107,7 +123,15 @@ _WAITING = text(
      ORDER BY entry.id LIMIT :page
     """
 )
-_CHANGES = text("SELECT * FROM access_log WHERE rev BETWEEN :first AND :last ORDER BY rev")
+_CHANGES = text(
+    """
+    SELECT entry.entry_id, log.*
+      FROM unnest(CAST(:entries AS uuid[]), CAST(:first AS bigint[]), CAST(:last AS bigint[]))
+           AS entry (entry_id, first_rev, last_rev)
+      JOIN access_log AS log ON log.rev BETWEEN entry.first_rev AND entry.last_rev
+     ORDER BY log.rev
+    """
+)
 _LINK = text("INSERT INTO audit_link (number, entry_id, hash) VALUES (:number, :entry_id, :hash)")
 _LINKED = text("DELETE FROM audit_waiting WHERE entry_id = ANY(CAST(:entries AS uuid[]))")
 _IS_TIME = text(

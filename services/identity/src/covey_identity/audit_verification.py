@@ -56,15 +56,14 @@ async def verify(session: AsyncSession, anchors: Iterable[AuditAnchored]) -> Ver
     newest = max(told, default=0)
     last, before = 0, BEGINNING
     while rows := list((await session.execute(_LINKS, {"after": last, "page": PAGE})).mappings()):
-        entries = {row["entry_id"]: {n: v for n, v in row.items() if n not in _OF_LINK} for row in rows}
-        changes = await changes_of(session, entries.values())
+        changes = await changes_of(session, rows)
         for row in rows:
-            number, entry = row["number"], entries[row["entry_id"]]
+            number = row["number"]
             if number != last + 1:
                 return Verdict(last, waiting, newest, f"link {last + 1} is missing")
-            before = link_hash(before, number, entry, changes[entry["id"]])
+            before = link_hash(before, number, row, changes[row["id"]])
             if before != row["hash"]:
-                return Verdict(last, waiting, newest, f"link {number} is not of what stands in entry {entry['id']}")
+                return Verdict(last, waiting, newest, f"link {number} is not of what stands in entry {row['id']}")
             if told.get(number, before) != before:
                 return Verdict(last, waiting, newest, f"link {number} is another one than was anchored")
             last = number
@@ -76,10 +75,9 @@ async def verify(session: AsyncSession, anchors: Iterable[AuditAnchored]) -> Ver
     return Verdict(last, waiting, newest, None)
 
 
-_OF_LINK = ("number", "entry_id", "hash")
 _LINKS = text(
     """
-    SELECT link.number, link.entry_id, link.hash, entry.*
+    SELECT link.number, link.hash, entry.*
       FROM audit_link AS link JOIN audit_entry AS entry ON entry.id = link.entry_id
      WHERE link.number > :after ORDER BY link.number LIMIT :page
     """
@@ -96,9 +94,9 @@ _BESIDE = (
     ),
     (
         """
-        SELECT rev FROM access_log AS log
-         WHERE NOT EXISTS (SELECT FROM audit_entry WHERE log.rev BETWEEN first_rev AND last_rev)
-         LIMIT 1
+        SELECT log.rev FROM access_log AS log
+          LEFT JOIN (SELECT generate_series(first_rev, last_rev) AS rev FROM audit_entry) AS named ON named.rev = log.rev
+         WHERE named.rev IS NULL LIMIT 1
         """,
         "no entry names a change of access, revision",
     ),

@@ -41,7 +41,7 @@ async def sign_on(
         await begin_attempt(context, PURPOSE, subject)
         async with context.requests.transaction() as reading:
             found = await credentials_of(reading, user_id)
-        about.subject_id = found and found.account_id
+        about.subject_id = found.account_id if found else None
         stored = found.password_hash if found else None
         passwords = passwords_of(settings)
         right = await passwords.verify(stored, password)
