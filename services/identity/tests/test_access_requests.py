@@ -177,6 +177,33 @@ async def test_staff_see_who_asks_for_whom_and_who_decided(story: Story) -> None
     assert listed["decided_by"] == me
 
 
+async def test_staff_see_the_group_that_is_named_its_primary_and_who_else_asks_for_it(story: Story) -> None:
+    group, other = await story.group(), await story.group()
+    primary = await story.primary(group)
+    references = [await story.request(group, f"p{number}@people.example") for number in range(3)]
+    await decline(story, references[1])
+    alone = await story.request(other, "alone@people.example")
+    unknown = await story.covey.client(None).post(
+        "/v1/access-requests", json=form(group_number="G-none"), headers=command()
+    )
+
+    listed = {each["reference"]: each for each in (await story.covey.api.get("/v1/access-requests")).json()["items"]}
+
+    assert listed[references[0]]["waiting_too"] == [references[2]]
+    assert listed[references[1]]["waiting_too"] == [references[0], references[2]]
+    assert listed[alone]["waiting_too"] == []
+    named = listed[references[0]]["named_group"]
+    account = (await primary.api.get("/v1/account")).json()
+    assert named == {
+        "group_id": str(group),
+        "legal_name": "Oak Street Bakery, Inc.",
+        "market_region": "California",
+        "primary": f"{account['first_name']} {account['last_name']}",
+    }
+    assert listed[alone]["named_group"]["primary"] is None
+    assert listed[unknown.json()["reference"]]["named_group"] is None
+
+
 async def test_nobody_without_the_right_to_approve_sees_or_decides(story: Story) -> None:
     group = await story.group()
     reference = await story.request(group, "next@people.example")

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
+import pyotp
 import pytest
 from covey_chassis.testing import Harness
 from covey_contracts.identity import AuditAnchored
 from covey_identity import audit_verification
+from covey_identity.attempts import FREE
 from covey_identity.audit_chain import ANCHOR_S, BEGINNING, CHANGE, ENTRY, anchor, link_hash
 from covey_identity.audit_verification import Verdict, read_anchor
 from joserfc.jwk import KeySet, OKPKey
@@ -19,6 +21,8 @@ from sqlalchemy.exc import DBAPIError
 
 from .accounts import PASSWORD, client_of, run, session_of, sign_on, somebody
 from .story import Story
+
+LATEST = "SELECT id FROM audit_entry ORDER BY id DESC LIMIT 1"
 
 
 async def entries(covey: Harness, *acts: str) -> list[Any]:
@@ -58,7 +62,7 @@ async def test_an_act_is_one_entry_with_who_what_when_and_from_where(covey: Harn
     (entry,) = await entries(covey, "sign-on")
 
     assert (entry.outcome, entry.authority) == ("done", "password")
-    assert (entry.account_id, entry.subject_id) == (who.account_id, who.account_id)
+    assert (entry.account_id, entry.subjects) == (who.account_id, [who.account_id])
     assert str(entry.session_id) == answer.json()["session_id"]
     assert entry.origin == "127.0.0.1"
     assert entry.correlation_id == answer.headers["X-Correlation-ID"]
@@ -72,7 +76,7 @@ async def test_what_is_refused_is_written_down_though_it_changes_nothing(covey: 
 
     (entry,) = await entries(covey, "sign-on")
     assert (entry.outcome, entry.details) == ("refused", {"why": "sign-on-refused"})
-    assert (entry.account_id, entry.subject_id) == (None, who.account_id if known else None)
+    assert (entry.account_id, entry.subjects) == (None, [who.account_id] if known else [])
 
 
 async def test_a_change_of_access_names_its_revisions_and_on_whose_authority(covey: Harness) -> None:
@@ -84,12 +88,12 @@ async def test_a_change_of_access_names_its_revisions_and_on_whose_authority(cov
 
     added, removed = [(await entries(covey, act))[0] for act in ("user.added", "user.removed")]
 
-    assert (added.authority, added.account_id, added.group_id) == (
+    assert (added.authority, added.account_id, added.groups) == (
         "primary administrator",
         primary.account_id,
-        group,
+        [group],
     )
-    assert (removed.authority, removed.subject_id) == ("primary administrator", secondary.account_id)
+    assert (removed.authority, removed.subjects) == ("primary administrator", [secondary.account_id])
     changed = await run(
         covey,
         "SELECT fact ->> 'active' FROM access_log WHERE rev BETWEEN :first AND :last",
@@ -241,8 +245,8 @@ async def test_two_swapped_entries_are_named(chain: Chain) -> None:
 async def test_an_entry_that_was_put_in_is_named(chain: Chain) -> None:
     await by_owner(
         chain.covey,
-        "INSERT INTO audit_entry (id, act, outcome, authority, details)"
-        " VALUES ('01a21991-0000-7000-8000-000000000001', 'sign-on', 'done', 'password', '{}')",
+        "INSERT INTO audit_entry (id, act, outcome, authority, subjects, groups, details)"
+        " VALUES ('01a21991-0000-7000-8000-000000000001', 'sign-on', 'done', 'password', '{}', '{}', '{}')",
     )
 
     verdict = await verify(chain.covey)
@@ -304,6 +308,8 @@ def test_a_link_is_computed_as_it_was_when_the_first_was_made() -> None:
         "at": datetime(2026, 3, 8, 9, 30, 0, 250, tzinfo=UTC),
         "act": "user.removed",
         "outcome": "done",
+        "subjects": [UUID("01a21991-0000-7000-8000-000000000003")],
+        "groups": [],
         "authority": "primary administrator",
         "account_id": UUID("01a21991-0000-7000-8000-000000000002"),
         "first_rev": 7,
@@ -315,7 +321,7 @@ def test_a_link_is_computed_as_it_was_when_the_first_was_made() -> None:
 
     linked = link_hash(BEGINNING, 1, entry, [change])
 
-    assert linked.hex() == "9bc5e666cc4ede2715f2e2ed1f4373e958d848e3254cd7f91c03e6278396aabf"
+    assert linked.hex() == "129500790bbbf68b2e184854923034da0c57f1997ae3100b5d424ecf56dd6430"
     assert link_hash(BEGINNING, 1, elsewhere, [change]) == linked
     assert link_hash(BEGINNING, 2, entry, [change]) != linked
     assert link_hash(linked, 1, entry, [change]) != linked
@@ -323,6 +329,67 @@ def test_a_link_is_computed_as_it_was_when_the_first_was_made() -> None:
 
 
 # --- anchors ---
+
+
+async def test_a_link_that_was_anchored_as_two_different_ones_is_named(chain: Chain) -> None:
+    """Somebody wrote the chain anew, and let the service anchor its end once more."""
+    covey = chain.covey
+    first = await chain.entry(1)
+    await by_owner(covey, "TRUNCATE audit_anchor, audit_link")
+    await by_owner(covey, f"UPDATE audit_entry SET authority = 'staff' WHERE id = '{first}'")
+    await by_owner(covey, "INSERT INTO audit_waiting SELECT id FROM audit_entry")
+    await link(covey)
+
+    assert [each.number for each in await anchors(covey)] == [chain.length, chain.length]
+    assert (await verify(covey)).broken == f"link {chain.length} was anchored twice, as two different ones"
+
+
+async def test_a_chain_that_nobody_anchors_any_more_is_named(chain: Chain) -> None:
+    covey = chain.covey
+    told = await anchors(covey)
+    await by_owner(covey, "UPDATE audit_anchor SET anchored_at = 'infinity'")
+    await sign_on(covey, "z99999")
+    await by_owner(covey, f"UPDATE audit_entry SET at = now() - interval '1 hour' WHERE id IN ({LATEST})")
+    await link(covey)
+    assert await anchors(covey) == told
+
+    assert "and was never anchored" in str((await verify(covey)).broken)
+
+
+async def test_entries_that_nobody_links_are_named(chain: Chain) -> None:
+    await sign_on(chain.covey, "z99999")
+    assert (await verify(chain.covey)).broken is None
+    await by_owner(chain.covey, f"UPDATE audit_entry SET at = now() - interval '1 hour' WHERE id IN ({LATEST})")
+
+    assert "entries wait for their links since" in str((await verify(chain.covey)).broken)
+
+
+async def test_waiting_is_not_written_down_and_a_flood_makes_no_entries(covey: Harness) -> None:
+    who = await somebody(covey)
+    for _ in range(FREE + 5):
+        await sign_on(covey, who.user_id, "a guess")
+
+    assert len(await entries(covey, "sign-on")) == FREE
+
+
+async def test_wrong_codes_of_a_second_factor_are_written_down_wherever_they_are_typed(covey: Harness) -> None:
+    who = await somebody(covey)
+    client = await client_of(covey, await session_of(covey, who))
+    factor = "/v1/account/second-factor"
+    secret = (await client.post(factor, json={"password": PASSWORD})).json()["secret"]
+    await client.post(f"{factor}/on", json={"code": "000000"})
+    await client.post(f"{factor}/on", json={"code": pyotp.TOTP(secret).now()})
+    await client.post(f"{factor}/off", json={"password": PASSWORD, "code": "000000"})
+
+    told = await entries(covey, "second-factor.begun", "second-factor.on", "second-factor.off")
+
+    assert [(each.act, each.outcome) for each in told] == [
+        ("second-factor.begun", "done"),
+        ("second-factor.on", "refused"),
+        ("second-factor.on", "done"),
+        ("second-factor.off", "refused"),
+    ]
+    assert {each.account_id for each in told} == {who.account_id}
 
 
 async def test_the_newest_link_is_anchored_when_it_is_time(chain: Chain) -> None:

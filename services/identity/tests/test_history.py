@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pytest
 from covey_chassis.access import Right
 from sqlalchemy import text
 
@@ -21,7 +22,8 @@ async def seen_by(story: Story, by: Person, group: UUID, *, days_ago: int | None
     answer = await by.api.get(f"/v1/groups/{group}/seen-by", params=on)
     assert answer.status_code == 200, answer.text
     found: dict[UUID, list[Any]] = {}
-    for each in answer.json():
+    assert answer.json()["complete"]
+    for each in answer.json()["items"]:
         found.setdefault(UUID(each["account_id"]), []).append(each)
     return found
 
@@ -161,11 +163,14 @@ async def test_a_primary_reads_what_was_done_in_the_group_the_latest_first(story
     answer = await primary.api.get(f"/v1/groups/{group}/audit", params={"limit": 3})
 
     assert answer.status_code == 200
-    told = [(each["act"], each["user_id"], each["subject_user_id"]) for each in answer.json()["items"]]
+    told = [
+        (each["act"], each["user_id"], [subject["user_id"] for subject in each["subjects"]])
+        for each in answer.json()["items"]
+    ]
     assert told == [
-        ("user.removed", primary.user_id, secondary.user_id),
-        ("code.redeemed", secondary.user_id, secondary.user_id),
-        ("user.added", primary.user_id, None),
+        ("user.removed", primary.user_id, [secondary.user_id]),
+        ("code.redeemed", secondary.user_id, [secondary.user_id]),
+        ("user.added", primary.user_id, []),
     ]
     assert "origin" not in answer.json()["items"][0], "where somebody sat is the carrier's to know"
     further = await primary.api.get(f"/v1/groups/{group}/audit", params={"after": answer.json()["next"]})
@@ -183,9 +188,41 @@ async def test_staff_read_all_of_it_by_group_and_by_account(story: Story) -> Non
     assert {each["group_id"] for each in of_group} == {str(group)}
     assert {each["act"] for each in of_group} >= {"request.approved", "code.issued", "code.redeemed"}
     assert of_account
-    assert all(str(other.account_id) in (each["account_id"], each["subject_id"]) for each in of_account)
+    who = str(other.account_id)
+    assert all(
+        who in (each["account_id"], *(subject["account_id"] for subject in each["subjects"])) for each in of_account
+    )
     assert str(primary.account_id) not in {each["account_id"] for each in of_account}
     assert {each["origin"] for each in of_account} == {"127.0.0.1"}
     ((all_of_it,),) = await run(story.covey, "SELECT count(*) FROM audit_entry")
     listed = (await story.covey.api.get("/v1/audit", params={"limit": 200})).json()["items"]
     assert len(listed) == all_of_it
+
+
+async def test_an_act_on_several_groups_is_read_in_each_of_them(story: Story) -> None:
+    """Somebody leaves a firm, and what they had of their own in its groups goes too."""
+    groups = [await story.group(broker="F-1") for _ in range(2)]
+    broker, firm = await story.person("Broker"), await story.firm("F-1")
+    await story.joins(broker, firm)
+    primaries = [await story.primary(group) for group in groups]
+    for group, primary in zip(groups, primaries, strict=True):
+        await story.secondary(primary, group, person=broker)
+
+    left = await story.covey.api.delete(f"/v1/firms/{firm}/members/{broker.account_id}", headers=command())
+    assert left.status_code == 204
+
+    for group, primary in zip(groups, primaries, strict=True):
+        (latest, *_) = (await primary.api.get(f"/v1/groups/{group}/audit")).json()["items"]
+        assert (latest["act"], [each["user_id"] for each in latest["subjects"]]) == ("firm.left", [broker.user_id])
+    (entry, *_) = (await story.covey.api.get("/v1/audit", params={"account_id": str(broker.account_id)})).json()[
+        "items"
+    ]
+    assert (entry["group_id"], entry["groups"]) == (None, 2)
+
+
+@pytest.mark.parametrize("on", ["9999-12-31", "0001-01-01", "2026-02-30"])
+async def test_a_day_that_no_calendar_of_ours_has_is_refused(story: Story, on: str) -> None:
+    group = await story.group()
+    primary = await story.primary(group)
+
+    assert (await primary.api.get(f"/v1/groups/{group}/seen-by", params={"on": on})).status_code == 422

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pyotp
 import pytest
 from covey_chassis.testing import Harness
 from covey_contracts.identity import AccountChanged, Letter, MailRequested, Person
@@ -187,6 +188,30 @@ async def test_a_right_password_forgets_the_failures(covey: Harness) -> None:
     assert await run(covey, "SELECT 1 FROM attempt WHERE purpose = 'sign-on'") == []
 
 
+async def test_a_right_password_is_no_failure_whatever_else_is_refused(covey: Harness) -> None:
+    who, client = await signed_on(covey)
+    for _ in range(FREE + 1):
+        assert (await replace(client, new="short")).status_code == 422
+
+    assert (await sign_on(covey, who.user_id)).status_code == 201
+
+
+async def test_what_a_thief_has_begun_with_the_former_password_comes_to_nothing(covey: Harness) -> None:
+    """They have the session's token, too."""
+    who, client = await signed_on(covey)
+    await ask(client, "thief@evil.example.org")
+    token = (await last(covey))[1].token
+    factor = await client.post("/v1/account/second-factor", json={"password": PASSWORD})
+
+    await replace(client)
+
+    assert (await prove(client, token)).status_code == 422
+    code = pyotp.TOTP(factor.json()["secret"]).now()
+    late = await client.post("/v1/account/second-factor/on", json={"code": code})
+    assert (late.status_code, late.json()["code"]) == (409, "second-factor-off")
+    assert (await sign_on(covey, who.user_id, NEW)).status_code == 201
+
+
 @pytest.mark.parametrize("new", ["short", "password123", "Farrow forever"])
 async def test_a_new_password_that_is_not_good_is_refused(covey: Harness, new: str) -> None:
     _, client = await signed_on(covey)
@@ -317,7 +342,7 @@ async def test_choosing_the_address_that_is_the_main_one_changes_nothing(covey: 
 
 
 async def test_a_former_employers_address_is_taken_out_and_opens_nothing_any_more(covey: Harness) -> None:
-    who, client = await with_two_addresses(covey)
+    _, client = await with_two_addresses(covey)
     async with covey.client(None) as anybody:
         await anybody.post("/v1/forgotten/password", json={"email": EMAIL}, headers=command())
         token = (await last(covey))[1].token
@@ -326,7 +351,10 @@ async def test_a_former_employers_address_is_taken_out_and_opens_nothing_any_mor
 
         assert (answer.status_code, answer.json()["addresses"]) == (200, [OTHER])
         mail, letter = await last(covey)
-        assert (mail.purpose, letter.address, letter.user_id) == ("address-changed", EMAIL, who.user_id)
+        assert (mail.purpose, letter) == (
+            "address-removed",
+            Letter(first_name="", last_name="", address=EMAIL, language="en"),
+        )
         late = await anybody.post("/v1/forgotten/password/reset", json={"token": token, "password": NEW})
         assert late.status_code == 422
         await anybody.post("/v1/forgotten/password", json={"email": EMAIL}, headers=command())

@@ -12,10 +12,10 @@ from covey_chassis.testing.signing import new_key
 from covey_contracts.identity import AccessChanged, AccessCodeIssued
 from sqlalchemy import text
 
-from .accounts import command, run, sign_on, token_for, verify
+from .accounts import command, letters, run, sign_on, token_for, verify
 from .story import Story
 from .test_access_requests import decline, status_of
-from .test_own_account import replace, signed_on
+from .test_own_account import ask, prove, replace, signed_on
 from .test_program_keys import add, heard, program
 
 # Drawn by hand: what the second of two is told, of whom the first always wins. It is about somebody who was invited.
@@ -161,3 +161,34 @@ async def test_a_session_that_begins_while_the_password_is_replaced_is_refused(c
     told = await in_turn(covey, ACCOUNT, replace(client), sign_on(covey, who.user_id), id=who.account_id)
 
     assert told == ["won", "sign-on-refused"]
+
+
+async def test_an_address_that_is_taken_out_at_the_same_moment_chooses_no_password(covey: Harness) -> None:
+    """Both come as far as the account; the address goes first."""
+    who, client = await signed_on(covey)
+    await ask(client)
+    await prove(client, (await letters(covey))[-1][1].token)
+    async with covey.client(None) as anybody:
+        await anybody.post("/v1/forgotten/password", json={"email": who.email}, headers=command())
+        token = (await letters(covey))[-1][1].token
+        body = {"email": who.email, "password": who.password}
+        drop = client.post("/v1/account/addresses/removal", json=body)
+        reset = anybody.post("/v1/forgotten/password/reset", json={"token": token, "password": "nine slow otters"})
+
+        told = await in_turn(covey, ACCOUNT, drop, reset, id=who.account_id)
+
+    assert told == ["won", "mailed-token-not-good"]
+    assert (await sign_on(covey, who.user_id)).status_code == 201
+
+
+async def test_requests_that_wait_for_each_other_do_not_use_up_the_services_own_connections(covey: Harness) -> None:
+    """Many guess at an account whose holder changes it: whoever holds a lock must not wait for a connection."""
+    who, client = await signed_on(covey)
+    await sign_on(covey, who.user_id, "a guess")
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        for _ in range(60):
+            tasks.create_task(sign_on(covey, who.user_id, "a guess"))
+        changing = [tasks.create_task(ask(client, f"new{number}@home.example.org")) for number in range(10)]
+
+    assert {each.result().status_code for each in changing} <= {202, 429}

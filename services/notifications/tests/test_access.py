@@ -197,7 +197,9 @@ async def test_whoever_has_an_account_already_is_told_their_user_id_and_no_token
         (Kind.SECOND_FACTOR_ON, False, True),
         (Kind.SECOND_FACTOR_OFF, False, True),
         (Kind.RECOVERY_CODE_USED, False, True),
+        (Kind.RECOVERY_CODES_RENEWED, False, True),
         (Kind.NO_ACCOUNT, False, False),
+        (Kind.ADDRESS_REMOVED, False, False),
     ],
 )
 async def test_what_somebody_has_forgotten_or_changed_says_what_they_need(covey, story, mail, purpose, token, user_id):

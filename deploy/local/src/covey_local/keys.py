@@ -1,10 +1,10 @@
-"""A platform's keys: an X25519 pair for each service, to seal with, and what access tokens are signed with."""
+"""A platform's keys: an X25519 pair for each service that opens what is sealed, and what access tokens are signed with."""
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from covey_contracts import EVENTS
+from covey_contracts import SealedBody
 from joserfc.jwk import KeySet, OKPKey
 
 from covey_local.processes import write_private
@@ -14,9 +14,13 @@ SIGNING = "signing"
 """No service has this name: its file lies beside theirs and is no sealing key."""
 
 
+KEEPERS = ("identity",)
+"""Who keeps something sealed for itself: second factors."""
+
+
 def holders() -> tuple[str, ...]:
-    """Every service of the contracts: others seal for it what it listens to, and it seals what it keeps itself."""
-    return tuple(sorted({name for event in EVENTS for name in (event.topic.owner, *event.topic.listeners)}))
+    """Every service that opens something: what others seal for it, by the contracts, or what it keeps sealed itself."""
+    return tuple(sorted({kind.sealed_for for kind in SealedBody.__subclasses__()} | {*KEEPERS}))
 
 
 def make_keys(folder: Path, names: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ shows whether somebody else has.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +22,9 @@ from covey_chassis.service import Context
 from covey_chassis.telemetry import current_trace_id
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from covey_identity.attempts import TooManyAttempts
+from covey_identity.passwords import TooBusy
 
 
 class Outcome(StrEnum):
@@ -55,9 +58,10 @@ class Entry:
     act: str
     author: Author
     outcome: Outcome = Outcome.DONE
-    subject_id: UUID | None = None
-    """Whose account it is about."""
-    group_id: UUID | None = None
+    subjects: Collection[UUID] = ()
+    """Whose accounts it is about."""
+    groups: Collection[UUID] = ()
+    """Which groups it is about."""
     revs: tuple[int, int] | None = None
     """The first and the last revision that it made."""
     details: Mapping[str, str | int] = field(default_factory=dict)
@@ -75,8 +79,8 @@ async def audit(session: AsyncSession, entry: Entry) -> None:
             "authority": entry.author.authority,
             "account_id": entry.author.account_id,
             "session_id": entry.author.session_id,
-            "subject_id": entry.subject_id,
-            "group_id": entry.group_id,
+            "subjects": sorted(set(entry.subjects)),
+            "groups": sorted(set(entry.groups)),
             "first_rev": entry.revs and entry.revs[0],
             "last_rev": entry.revs and entry.revs[1],
             "details": json.dumps(dict(entry.details)),
@@ -87,59 +91,55 @@ async def audit(session: AsyncSession, entry: Entry) -> None:
     )
 
 
-async def audit_refusal(
-    context: Context,
-    act: str,
-    author: Author,
-    why: str,
-    *,
-    subject_id: UUID | None = None,
-    group_id: UUID | None = None,
-) -> None:
-    """Write down that something was refused, whatever becomes of the request.
-
-    It takes a connection of its own, of the workers': requests that each hold one of theirs must not wait for another.
-    """
-    entry = Entry(
-        act=act,
-        author=author,
-        outcome=Outcome.REFUSED,
-        subject_id=subject_id,
-        group_id=group_id,
-        details={"why": why},
-    )
-    async with context.workers.transaction() as session:
-        await audit(session, entry)
-
-
 @dataclass
 class About:
-    """What is known so far of who acts and on whom: more of it in the course of an act."""
+    """What is known so far of whom an act is about: more in the course of it."""
 
-    author: Author = NOBODY
-    subject_id: UUID | None = None
-    group_id: UUID | None = None
+    account_id: UUID | None = None
 
 
 @asynccontextmanager
-async def refusals_audited(context: Context, act: str, author: Author = NOBODY) -> AsyncIterator[About]:
-    """Write down what the block refuses, with what is known then, and let it go on."""
-    about = About(author, author.account_id)
+async def refusals_audited(
+    context: Context, act: str, author: Author = NOBODY, *, session: AsyncSession | None = None
+) -> AsyncIterator[About]:
+    """Write down what the block refuses, with what is known then, and let the refusal go on.
+
+    The entry takes a connection of its own, of the workers'. The request's transaction, of which nothing is left to be
+    done, is rolled back before: what waits for a connection must hold no lock. That somebody has to wait is no entry:
+    what it is that they have to wait for is.
+
+    Args:
+        context: the running service.
+        act: what is tried.
+        author: who tries it.
+        session: the request's, where it has begun.
+    """
+    about = About(author.account_id)
     try:
         yield about
+    except (TooManyAttempts, TooBusy):
+        raise
     except Refusal as why:
-        await audit_refusal(
-            context, act, about.author, why.code(), subject_id=about.subject_id, group_id=about.group_id
+        if session is not None:
+            await session.rollback()
+        entry = Entry(
+            act=act,
+            author=author,
+            outcome=Outcome.REFUSED,
+            subjects=[about.account_id] if about.account_id else [],
+            details={"why": why.code()},
         )
+        async with context.workers.transaction() as own:
+            await audit(own, entry)
         raise
 
 
 _WRITE = text(
     """
     WITH entry AS (
-        INSERT INTO audit_entry (id, act, outcome, authority, account_id, session_id, subject_id, group_id,
+        INSERT INTO audit_entry (id, act, outcome, authority, account_id, session_id, subjects, groups,
                                  first_rev, last_rev, details, origin, correlation_id, trace_id)
-        VALUES (:id, :act, :outcome, :authority, :account_id, :session_id, :subject_id, :group_id,
+        VALUES (:id, :act, :outcome, :authority, :account_id, :session_id, :subjects, :groups,
                 :first_rev, :last_rev, CAST(:details AS jsonb), :origin, :correlation_id, :trace_id)
         RETURNING id
     )

@@ -21,7 +21,7 @@ from joserfc.jwk import OKPKey
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.settings import Settings
+from covey_identity.settings import settings_of
 from covey_identity.signing import signing_of
 
 Row = Mapping[str, Any] | RowMapping
@@ -34,7 +34,7 @@ PAGE = 50
 ANCHOR_S = 60
 """So long the newest link may stand without an anchor."""
 ENTRY = (
-    *("id", "at", "act", "outcome", "authority", "account_id", "session_id", "subject_id", "group_id"),
+    *("id", "at", "act", "outcome", "authority", "account_id", "session_id", "subjects", "groups"),
     *("first_rev", "last_rev", "details", "origin", "correlation_id", "trace_id"),
 )
 CHANGE = ("rev", "id", "at", "act", "authority", "account_id", "session_id", "correlation_id", "fact")
@@ -71,8 +71,7 @@ def _plain(value: object) -> str:
 
 async def link_entries(context: Context) -> bool:
     """Link a page of entries, and anchor the newest link when it is time; whether more may wait."""
-    assert isinstance(context.settings, Settings)
-    key = signing_of(context.settings).key
+    key = signing_of(settings_of(context)).key
     async with context.workers.transaction() as session:
         if not await session.scalar(_ALONE):
             return False

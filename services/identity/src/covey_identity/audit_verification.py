@@ -8,9 +8,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from covey_chassis.db import make_engine
@@ -28,6 +29,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_identity.audit_chain import ALGORITHM, BEGINNING, CHAIN, TYPE, changes_of, link_hash
 
 PAGE = 500
+LATE = timedelta(minutes=10)
+"""So long an entry may wait for its link, or a link for an anchor. Usually it is a second, and a minute."""
+
+
+class NoAnchors(Exception):
+    """Kafka shows no such topic: without anchors the chain proves little."""
 
 
 @dataclass(frozen=True)
@@ -44,37 +51,76 @@ class Verdict:
     """What does not hold; None when all does."""
 
 
-async def verify(session: AsyncSession, anchors: Iterable[AuditAnchored]) -> Verdict:
+class _Broken(Exception):
+    """What does not hold."""
+
+
+@dataclass
+class _Walk:
+    """How far the chain holds."""
+
+    links: int = 0
+    hash: bytes = BEGINNING
+    at: datetime | None = None
+    """When the newest entry was written."""
+
+
+async def verify(session: AsyncSession, anchors: Sequence[AuditAnchored]) -> Verdict:
     """Compute the chain anew.
 
     Args:
         session: one transaction that sees all of it at one moment (repeatable read).
         anchors: those whose signatures are good.
     """
-    told = {each.number: bytes.fromhex(each.hash) for each in anchors if each.chain == CHAIN}
-    waiting = int(await session.scalar(text("SELECT count(*) FROM audit_waiting")) or 0)
-    newest = max(told, default=0)
-    last, before = 0, BEGINNING
-    while rows := list((await session.execute(_LINKS, {"after": last, "page": PAGE})).mappings()):
+    own = [each for each in anchors if each.chain == CHAIN]
+    newest = max((each.number for each in own), default=0)
+    waiting, oldest, now = (await session.execute(_WAITING)).one()
+    walk, broken = _Walk(), None
+    try:
+        await _follow(session, walk, _by_number(own))
+        if newest > walk.links:
+            raise _Broken(f"the chain ends at link {walk.links}, but link {newest} was anchored")
+        if walk.links > newest and walk.at is not None and now - walk.at > LATE:
+            raise _Broken(f"link {walk.links} is of {walk.at:%Y-%m-%d %H:%M} UTC, and was never anchored")
+        if oldest is not None and now - oldest > LATE:
+            raise _Broken(f"entries wait for their links since {oldest:%Y-%m-%d %H:%M} UTC")
+        for query, what in _BESIDE:
+            if found := await session.scalar(text(query)):
+                raise _Broken(f"{what}: {found}")
+    except _Broken as why:
+        broken = str(why)
+    return Verdict(walk.links, waiting, newest, broken)
+
+
+def _by_number(anchors: Sequence[AuditAnchored]) -> dict[int, bytes]:
+    told: dict[int, bytes] = {}
+    for each in anchors:
+        if told.setdefault(each.number, bytes.fromhex(each.hash)) != bytes.fromhex(each.hash):
+            raise _Broken(f"link {each.number} was anchored twice, as two different ones")
+    return told
+
+
+async def _follow(session: AsyncSession, walk: _Walk, told: Mapping[int, bytes]) -> None:
+    while rows := list((await session.execute(_LINKS, {"after": walk.links, "page": PAGE})).mappings()):
         changes = await changes_of(session, rows)
         for row in rows:
             number = row["number"]
-            if number != last + 1:
-                return Verdict(last, waiting, newest, f"link {last + 1} is missing")
-            before = link_hash(before, number, row, changes[row["id"]])
-            if before != row["hash"]:
-                return Verdict(last, waiting, newest, f"link {number} is not of what stands in entry {row['id']}")
-            if told.get(number, before) != before:
-                return Verdict(last, waiting, newest, f"link {number} is another one than was anchored")
-            last = number
-    if newest > last:
-        return Verdict(last, waiting, newest, f"the chain ends at link {last}, but link {newest} was anchored")
-    for query, what in _BESIDE:
-        if found := await session.scalar(text(query)):
-            return Verdict(last, waiting, newest, f"{what}: {found}")
-    return Verdict(last, waiting, newest, None)
+            if number != walk.links + 1:
+                raise _Broken(f"link {walk.links + 1} is missing")
+            computed = link_hash(walk.hash, number, row, changes[row["id"]])
+            if computed != row["hash"]:
+                raise _Broken(f"link {number} is not of what stands in entry {row['id']}")
+            if told.get(number, computed) != computed:
+                raise _Broken(f"link {number} is another one than was anchored")
+            walk.links, walk.hash, walk.at = number, computed, row["at"]
 
 
+_WAITING = text(
+    """
+    SELECT count(*) AS waiting, min(entry.at) AS oldest, clock_timestamp() AS now
+      FROM audit_waiting AS waiting JOIN audit_entry AS entry ON entry.id = waiting.entry_id
+    """
+)
 _LINKS = text(
     """
     SELECT link.number, link.hash, entry.*
@@ -95,8 +141,10 @@ _BESIDE = (
     (
         """
         SELECT log.rev FROM access_log AS log
-          LEFT JOIN (SELECT generate_series(first_rev, last_rev) AS rev FROM audit_entry) AS named ON named.rev = log.rev
-         WHERE named.rev IS NULL LIMIT 1
+          LEFT JOIN LATERAL (
+              SELECT last_rev FROM audit_entry WHERE first_rev <= log.rev ORDER BY first_rev DESC LIMIT 1
+          ) AS named ON true
+         WHERE coalesce(named.last_rev, 0) < log.rev LIMIT 1
         """,
         "no entry names a change of access, revision",
     ),
@@ -123,7 +171,11 @@ def read_anchor(record: bytes | None, keys: KeySet) -> AuditAnchored | None:
 
 
 async def read_anchors(kafka: KafkaSettings, keys: KeySet) -> tuple[list[AuditAnchored], int]:
-    """All anchors that Kafka has, and how many records were none."""
+    """All anchors that Kafka has, and how many records were none.
+
+    Raises:
+        NoAnchors: there is no such topic, or whoever signs on may not read it.
+    """
     consumer = AIOKafkaConsumer(**connection(kafka), enable_auto_commit=False)
     found: list[AuditAnchored] = []
     bad = 0
@@ -131,8 +183,10 @@ async def read_anchors(kafka: KafkaSettings, keys: KeySet) -> tuple[list[AuditAn
     try:
         topic = AuditAnchored.topic.name
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        if not partitions:
+            raise NoAnchors
         consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions) if partitions else {}
+        ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)
         while any([await consumer.position(each) < ends[each] for each in partitions]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
@@ -170,7 +224,11 @@ def main() -> int:
     needed = Needed()
     database = needed.owner_database_url.get_secret_value()
     keys = KeySet.import_key_set(json.loads(needed.token_keys.read_text()))
-    verdict, bad = asyncio.run(_verify(database, keys, KafkaSettings()))
+    try:
+        verdict, bad = asyncio.run(_verify(database, keys, KafkaSettings()))
+    except NoAnchors:
+        print(f"Kafka shows no topic {AuditAnchored.topic.name}: without anchors the chain proves little.")
+        return 1
     print(f"{verdict.links:,} links hold, {verdict.waiting:,} entries wait for theirs.")
     print(f"The newest anchor is of link {verdict.anchored:,}." if verdict.anchored else "Nothing was anchored yet.")
     if bad:

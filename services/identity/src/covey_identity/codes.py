@@ -15,7 +15,7 @@ from covey_identity import queries
 from covey_identity.attempts import begin_attempt, subject_of
 from covey_identity.domain.access_code import as_typed, bucket, draw
 from covey_identity.passwords import passwords_of
-from covey_identity.settings import Settings
+from covey_identity.settings import settings_of
 from covey_identity.use_cases.issue_code import Drawn
 
 PURPOSE = "access-code"
@@ -28,7 +28,7 @@ FOUND = "covey.identity.found"
 async def draw_before(request: Request) -> None:
     """Have a new code ready, with its hash."""
     context = context_of(request)
-    settings = _settings(context)
+    settings = settings_of(context)
     code = draw()
     hashed = await passwords_of(settings).hash(code)
     request.scope[DRAWN] = Drawn(code, hashed, bucket(code, settings.code_secret.get_secret_value()))
@@ -51,7 +51,7 @@ async def find_before(request: Request) -> None:
 
 
 async def _find(context: Context, typed: str) -> UUID | None:
-    settings = _settings(context)
+    settings = settings_of(context)
     passwords = passwords_of(settings)
     code = as_typed(typed)
     found: list[tuple[UUID, str]] = []
@@ -64,11 +64,6 @@ async def _find(context: Context, typed: str) -> UUID | None:
     if not found:
         await passwords.verify(None, code or typed[:64])
     return None
-
-
-def _settings(context: Context) -> Settings:
-    assert isinstance(context.settings, Settings)
-    return context.settings
 
 
 async def _drawn(request: Request) -> Drawn:

@@ -8,7 +8,7 @@ sign on: whoever has found a session open guesses no faster than anybody else.
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
-from covey_chassis.access import Actor
+from covey_chassis.access import Actor, signed_on
 from covey_chassis.access.requiring import token_of
 from covey_chassis.errors import FieldError
 from covey_chassis.transaction import context_of
@@ -20,7 +20,7 @@ from covey_identity.audit import Author, refusals_audited
 from covey_identity.domain.account import Account, AccountNotFound
 from covey_identity.passwords import SECRET_MAX, PasswordWrong, check_password, passwords_of
 from covey_identity.queries_accounts import load_account
-from covey_identity.settings import Settings
+from covey_identity.settings import settings_of
 from covey_identity.use_cases.sign_on import PURPOSE
 
 CONFIRMED = "covey.identity.confirmed"
@@ -67,11 +67,11 @@ async def replace_before(request: Request) -> None:
         return
     confirmed, own_words = await _confirm(request, typed)
     check_password(new, own_words, pointer="/new_password")
-    request.scope[NEW_PASSWORD] = NewPassword(confirmed, await passwords_of(_settings(request)).hash(new))
+    request.scope[NEW_PASSWORD] = NewPassword(confirmed, await passwords_of(settings_of(context_of(request))).hash(new))
 
 
 async def check_confirmed(session: AsyncSession, actor: Actor, confirmed: Confirmed) -> Account:
-    """The actor's account, locked, if the password that they have shown is still theirs; failures are forgotten.
+    """The actor's account, locked, if the password that they have shown is still theirs.
 
     Raises:
         PasswordWrong: it was changed meanwhile.
@@ -79,23 +79,24 @@ async def check_confirmed(session: AsyncSession, actor: Actor, confirmed: Confir
     account = await load_account(session, actor.account_id)
     if account.password_hash != confirmed.password_hash:
         raise _wrong()
-    await clear_attempts(session, PURPOSE, subject_of(account.user_id))
     return account
 
 
 async def _confirm(request: Request, typed: str) -> tuple[Confirmed, tuple[str, ...]]:
-    """The password, once it is verified, and the holder's own words."""
-    context = context_of(request)
+    """The password, once it is verified, and the holder's own words. All of it is done when the request begins to lock."""
+    context, token = context_of(request), token_of(request)
     async with context.requests.transaction() as reading:
-        account = await reading.get(Account, token_of(request).account_id)
+        account = await reading.get(Account, token.account_id)
         if account is None:
-            raise AccountNotFound(id=token_of(request).account_id)
+            raise AccountNotFound(id=token.account_id)
         user_id, stored, own_words = account.user_id, account.password_hash, account.own_words
-    token = token_of(request)
-    async with refusals_audited(context, "password.shown", Author("own account", token.account_id, token.session_id)):
+    author = Author("own account", token.account_id, token.session_id)
+    async with refusals_audited(context, "password.shown", author):
         await begin_attempt(context, PURPOSE, subject_of(user_id))
-        if not await passwords_of(_settings(request)).verify(stored, typed) or stored is None:
+        if not await passwords_of(settings_of(context)).verify(stored, typed) or stored is None:
             raise _wrong()
+    async with context.workers.transaction() as session:
+        await clear_attempts(session, PURPOSE, subject_of(user_id))
     return Confirmed(stored), own_words
 
 
@@ -108,10 +109,6 @@ def _field(body: Any, name: str) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= SECRET_MAX else None
 
 
-def _settings(request: Request) -> Settings:
-    return cast("Settings", context_of(request).settings)
-
-
 async def _confirmed(request: Request) -> Confirmed:
     return cast("Confirmed", request.scope.get(CONFIRMED))
 
@@ -120,8 +117,11 @@ async def _new_password(request: Request) -> NewPassword:
     return cast("NewPassword", request.scope.get(NEW_PASSWORD))
 
 
+SHOWING_PASSWORD = signed_on(before=confirm_before)
+"""Anybody who is signed on, and shows their password once more."""
+
 PasswordShown = Annotated[Confirmed, Depends(_confirmed)]
-"""Of a route that is declared with ``before=confirm_before``."""
+"""Of a route that is declared with ``SHOWING_PASSWORD``, or with ``before=confirm_before``."""
 
 PasswordReplaced = Annotated[NewPassword, Depends(_new_password)]
 """Of a route that is declared with ``before=replace_before``."""

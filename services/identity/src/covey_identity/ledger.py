@@ -72,13 +72,11 @@ class Ledger:
 
 
 def _entry(act: str, author: Author, told: Sequence[Fact], about: UUID | None) -> Entry:
-    """One act on many groups, or many people, names none of them: its facts do."""
-    groups, accounts = {fact.group_id for fact in told}, {fact.account_id for fact in told}
     return Entry(
         act=act,
         author=author,
-        subject_id=about or (accounts.pop() if len(accounts) == 1 else None),
-        group_id=groups.pop() if len(groups) == 1 else None,
+        subjects={fact.account_id for fact in told if fact.account_id} | ({about} if about else set()),
+        groups={fact.group_id for fact in told if fact.group_id},
         revs=(told[0].rev, told[-1].rev) if told else None,
     )
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.domain.access_code import AccessCode, CodeStatus
 from covey_identity.domain.access_request import AccessRequest, AccessRequestNotFound, RequestStatus
-from covey_identity.domain.account import AccountAddress
+from covey_identity.domain.account import Account, AccountAddress
 from covey_identity.domain.firm import Appointment, Firm, FirmMember
 from covey_identity.domain.grant import Grant, UserNotFound
 from covey_identity.domain.group import GroupCopy, GroupNotFound
@@ -232,6 +232,41 @@ def requests(status: RequestStatus | None) -> Select[AccessRequest]:
     """The requests, of one status where that is said."""
     query = select(AccessRequest)
     return query if status is None else query.where(AccessRequest.status == status)
+
+
+async def waiting_too(session: AsyncSession, requests: Collection[AccessRequest]) -> dict[str, list[str]]:
+    """References of the requests that wait for the same groups, by group number, the oldest first; a thousand at most."""
+    numbers = {each.group_number for each in requests}
+    found = await session.execute(
+        select(AccessRequest.group_number, AccessRequest.reference)
+        .where(AccessRequest.group_number.in_(numbers), AccessRequest.status == RequestStatus.SUBMITTED)
+        .order_by(AccessRequest.id)
+        .limit(1000)
+    )
+    references: dict[str, list[str]] = {number: [] for number in numbers}
+    for number, reference in found:
+        references[number].append(reference)
+    return references
+
+
+async def groups_by_number(session: AsyncSession, numbers: Collection[str]) -> dict[str, GroupCopy]:
+    """The groups that have these numbers."""
+    found = await session.scalars(select(GroupCopy).where(GroupCopy.group_number.in_(set(numbers))))
+    return {group.group_number: group for group in found}
+
+
+async def primaries_of(session: AsyncSession, group_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Names of the groups' active primary administrators."""
+    found = await session.execute(
+        select(Grant.group_id, Account.first_name, Account.last_name)
+        .join(Account, Account.id == Grant.account_id)
+        .where(
+            Grant.group_id.in_(set(group_ids)),
+            Grant.role == GrantRole.PRIMARY,
+            Grant.status == GrantStatus.ACTIVE,
+        )
+    )
+    return {row.group_id: f"{row.first_name} {row.last_name}" for row in found}
 
 
 # --- who sees what ---

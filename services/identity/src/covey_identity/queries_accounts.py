@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from covey_chassis.access.tokens import TOKEN_S
 from covey_chassis.db import load
 from sqlalchemy import Select, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -161,6 +162,17 @@ async def forget_mailed_tokens(
     await session.execute(forgotten)
 
 
+async def forget_begun(session: AsyncSession, account_id: UUID) -> None:
+    """What was begun with a former password comes to nothing: mailed tokens, a second factor that is not on yet.
+
+    The account must be locked.
+    """
+    await session.execute(delete(MailedToken).where(MailedToken.account_id == account_id))
+    await session.execute(
+        delete(SecondFactor).where(SecondFactor.account_id == account_id, SecondFactor.on_since.is_(None))
+    )
+
+
 # --- sessions ---
 
 
@@ -176,11 +188,19 @@ def sessions_of(account_id: UUID, *, at: datetime, idle_minutes: int) -> Select[
     )
 
 
-async def lock_sessions(session: AsyncSession, account_id: UUID) -> list[AccountSession]:
-    """All sessions of the account that have not been ended, locked. The account must be locked: no new one can begin."""
+async def lock_sessions(session: AsyncSession, account_id: UUID, *, at: datetime) -> list[AccountSession]:
+    """All sessions of the account that are not over, locked. The account must be locked: no new one can begin.
+
+    Not over is one, too, whose last access token may still be good.
+    """
+    over = at - timedelta(seconds=2 * TOKEN_S)
     found = await session.scalars(
         select(AccountSession)
-        .where(AccountSession.account_id == account_id, AccountSession.ended_at.is_(None))
+        .where(
+            AccountSession.account_id == account_id,
+            AccountSession.ended_at.is_(None),
+            or_(AccountSession.expires_at.is_(None), AccountSession.expires_at > over),
+        )
         .order_by(AccountSession.id)
         .with_for_update()
     )

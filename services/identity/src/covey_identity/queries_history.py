@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from covey_chassis.db import Base
-from sqlalchemy import Select, select, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Select, Uuid, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -25,8 +25,8 @@ class AuditEntry(Base, kw_only=True):
     authority: Mapped[str]
     account_id: Mapped[UUID | None]
     session_id: Mapped[UUID | None]
-    subject_id: Mapped[UUID | None]
-    group_id: Mapped[UUID | None]
+    subjects: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    groups: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
     details: Mapped[dict[str, str | int]] = mapped_column(JSONB)
     origin: Mapped[str | None]
     correlation_id: Mapped[str | None]
@@ -37,9 +37,9 @@ def entries(*, group_id: UUID | None = None, account_id: UUID | None = None) -> 
     """Acts in a group, and acts of or about an account; all of them, when neither is named."""
     query = select(AuditEntry)
     if group_id is not None:
-        query = query.where(AuditEntry.group_id == group_id)
+        query = query.where(AuditEntry.groups.contains([group_id]))
     if account_id is not None:
-        query = query.where((AuditEntry.account_id == account_id) | (AuditEntry.subject_id == account_id))
+        query = query.where((AuditEntry.account_id == account_id) | AuditEntry.subjects.contains([account_id]))
     return query
 
 
@@ -60,14 +60,17 @@ class Seen:
     until: datetime | None
 
 
-async def who_saw(session: AsyncSession, group_id: UUID, begins: datetime, ends: datetime) -> list[Seen]:
+async def who_saw(session: AsyncSession, group_id: UUID, begins: datetime, ends: datetime) -> tuple[list[Seen], bool]:
     """Whoever held a right in the group at any moment from ``begins`` to ``ends``, by a grant of their own or a firm's.
+
+    By name, a thousand spans at most; and whether these are all.
 
     As ``access_held`` says of the present: a firm's grants and appointments are its members', but for whom the primary
     has excluded. The carrier's staff, who see every group by their office, are not among them.
     """
-    rows = await session.execute(_WHO_SAW, {"group_id": group_id, "begins": begins, "ends": ends, "max": SEEN_MAX})
-    return [Seen(**row) for row in rows.mappings()]
+    named = {"group_id": group_id, "begins": begins, "ends": ends, "max": SEEN_MAX + 1}
+    found = [Seen(**row) for row in (await session.execute(_WHO_SAW, named)).mappings()]
+    return found[:SEEN_MAX], len(found) <= SEEN_MAX
 
 
 _WHO_SAW = text(

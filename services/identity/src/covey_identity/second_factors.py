@@ -1,18 +1,24 @@
 """Whether what somebody typed is what their second factor shows.
 
 An attempt is counted before it is looked at, by account: there are a million digits only, of which three are good at a
-time. A recovery code takes their place.
+time. A recovery code takes their place. Counting takes another connection, so it is done before the request locks anything.
 """
 
 import re
+from uuid import UUID
 
+from covey_chassis.access import signed_on
+from covey_chassis.access.requiring import token_of
 from covey_chassis.errors import FieldError, Invalid
 from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
+from covey_chassis.transaction import context_of
+from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import begin_attempt, clear_attempts, subject_of
 from covey_identity.audit import Author, Entry, audit
+from covey_identity.confirming import confirm_before
 from covey_identity.domain import crockford
 from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import digest
@@ -28,31 +34,61 @@ class FactorCodeWrong(Invalid):
     """This is not what your app shows now, and no recovery code of yours: a code is good once."""
 
 
-async def check_factor(
-    context: Context, session: AsyncSession, account: Account, factor: SecondFactor, typed: str
-) -> None:
-    """Let what was typed pass, once. The account must be locked. Of a recovery code its holder is told by email.
+async def count_attempt(context: Context, account_id: UUID) -> None:
+    """Count an attempt at an account's second factor as failed, until it turns out to be good.
 
     Raises:
         TooManyAttempts: there were too many.
+    """
+    await begin_attempt(context, PURPOSE, subject_of(str(account_id)))
+
+
+async def check_factor(
+    context: Context, session: AsyncSession, account: Account, factor: SecondFactor, typed: str
+) -> None:
+    """Let what was typed pass, once. The attempt is counted, and the account locked.
+
+    Of a recovery code its holder is told by email.
+
+    Raises:
         FactorCodeWrong: it is not good.
     """
-    subject = subject_of(str(account.id))
-    await begin_attempt(context, PURPOSE, subject)
-    at = context.clock.now()
-    digits = "".join(typed.split())
+    at, digits = context.clock.now(), "".join(typed.split())
+    code = crockford.as_typed(typed, RECOVERY_LENGTH)
     if _DIGITS.fullmatch(digits):
-        good = factor.accepts(digits, context.keyring.open(factor.sealed_secret, FactorSecret), at=at)
-    elif code := crockford.as_typed(typed, RECOVERY_LENGTH):
-        good = await use_recovery_code(session, account.id, digest(code), at=at)
-        await audit(
-            session,
-            Entry(act="recovery-code.used", author=Author("recovery code", account.id), subject_id=account.id),
-        )
+        secret = context.keyring.open(factor.sealed_secret, FactorSecret)
+        if not factor.accepts(digits, secret, at=at):
+            raise _wrong()
+    elif code is not None and await use_recovery_code(session, account.id, digest(code), at=at):
+        author = Author("recovery code", account.id)
+        await audit(session, Entry(act="recovery-code.used", author=author, subjects=[account.id]))
         told = mail(Purpose.RECOVERY_CODE_USED, account.addressee(), context.keyring.seal)
         await emit_rows(session, [(told, None)])
     else:
-        good = False
-    if not good:
-        raise FactorCodeWrong(FieldError("/code", "is not good, or not any more"))
-    await clear_attempts(session, PURPOSE, subject)
+        raise _wrong()
+    await clear_attempts(session, PURPOSE, subject_of(str(account.id)))
+
+
+def _wrong() -> FactorCodeWrong:
+    return FactorCodeWrong(FieldError("/code", "is not good, or not any more"))
+
+
+# --- before a request's transaction begins ---
+
+
+async def _count_before(request: Request) -> None:
+    body = await request.json()
+    if isinstance(body, dict) and isinstance(body.get("code"), str):
+        await count_attempt(context_of(request), token_of(request).account_id)
+
+
+async def _show_both_before(request: Request) -> None:
+    await confirm_before(request)
+    await _count_before(request)
+
+
+SHOWING_CODE = signed_on(before=_count_before)
+"""Anybody who is signed on, and shows what their app shows: the body's ``code``."""
+
+SHOWING_BOTH = signed_on(before=_show_both_before)
+"""Anybody who is signed on, and shows their password and their second factor."""

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from covey_chassis.service import Context
 from covey_chassis.settings import ServiceSettings
 from pydantic import Field, FilePath, SecretStr, field_validator
 
@@ -9,6 +10,8 @@ from pydantic import Field, FilePath, SecretStr, field_validator
 class Settings(ServiceSettings):
     """Settings of identity. ``COVEY_TOKEN_KEYS`` names the public half of ``COVEY_SIGNING_KEYS``."""
 
+    sealing_public_keys: FilePath
+    sealing_private_keys: Annotated[FilePath, Field(description="Its own pair: it seals second factors with it.")]
     signing_keys: Annotated[FilePath, Field(description="Private JWKS: access tokens are signed with its last key.")]
     listener_credentials: Annotated[
         dict[str, Annotated[SecretStr, Field(min_length=16)]],
@@ -41,3 +44,9 @@ class Settings(ServiceSettings):
     ] = 60
     session_idle_minutes: Annotated[int, Field(ge=1)] = 15
     session_hours: Annotated[int, Field(description="How long a session lasts at most.", ge=1)] = 12
+
+
+def settings_of(context: Context) -> Settings:
+    """Identity's own settings, of the running service."""
+    assert isinstance(context.settings, Settings)
+    return context.settings

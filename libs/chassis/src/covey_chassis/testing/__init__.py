@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from aiokafka import TopicPartition
-from covey_contracts import EVENTS, Event
+from covey_contracts import EVENTS, Event, SealedBody
 from covey_local.databases import DatabaseUrls, Passwords, create_databases, database_urls, drop_database
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -48,8 +48,6 @@ from covey_chassis.settings import KafkaSettings, ServiceSettings
 from covey_chassis.testing.machinery import Machinery, start_machinery
 
 _NOT_YET = httpx.AsyncClient()
-HOLDERS = sorted({name for event in EVENTS for name in (event.topic.owner, *event.topic.listeners)})
-"""Every service of the contracts has a key of its own."""
 
 
 # --- the machinery, once for a test run ---
@@ -90,9 +88,10 @@ def kafka(servers: Machinery) -> str:
 
 @pytest.fixture(scope="session")
 def sealing_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``public.jwks.json`` and ``private.jwks.json`` of every service."""
+    """A folder with ``public.jwks.json`` and ``private.jwks.json`` of whoever opens what is sealed."""
     folder = tmp_path_factory.mktemp("keys")
-    keys = KeySet([OKPKey.generate_key("X25519", {"kid": f"{name}-1", "use": "enc"}) for name in HOLDERS])
+    holders = {kind.sealed_for for kind in SealedBody.__subclasses__()}  # of the services under test, too
+    keys = KeySet([OKPKey.generate_key("X25519", {"kid": f"{name}-1", "use": "enc"}) for name in sorted(holders)])
     (folder / "public.jwks.json").write_text(json.dumps(keys.as_dict(private=False)))
     (folder / "private.jwks.json").write_text(json.dumps(keys.as_dict(private=True)))
     return folder

@@ -28,6 +28,8 @@ class Purpose(StrEnum):
     SECOND_FACTOR_ON = "second-factor-on"
     SECOND_FACTOR_OFF = "second-factor-off"
     RECOVERY_CODE_USED = "recovery-code-used"
+    RECOVERY_CODES_RENEWED = "recovery-codes-renewed"
+    ADDRESS_REMOVED = "address-removed"
 
 
 @dataclass(frozen=True)

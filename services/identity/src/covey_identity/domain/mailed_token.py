@@ -8,7 +8,6 @@ from uuid import UUID
 from covey_chassis.db import Base, by_value
 from covey_chassis.errors import Refusal
 from covey_contracts.identity import MailRequested
-from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from covey_identity.domain.account import Account
@@ -43,7 +42,7 @@ class MailedToken(Base, kw_only=True):
     use: Mapped[TokenUse] = mapped_column(by_value(TokenUse))
     email_key: Mapped[str] = mapped_column(repr=False)
     email: Mapped[str] = mapped_column(repr=False)
-    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id"))
+    account_id: Mapped[UUID | None]
     expires_at: Mapped[datetime]
 
     @classmethod

@@ -68,7 +68,7 @@ async def redeem(
     prefer: Prefer = None,
 ) -> Redeemed:
     """The rights that were offered are yours, on the account that you are signed on with."""
-    async with refusals_audited(ctx, "code.redeemed", Author.of(by, "access code")):
+    async with refusals_audited(ctx, "code.redeemed", Author.of(by, "access code"), session=session):
         if code_id is None:
             raise CodeNotGood
         grant, change = await redeem_code(session, by, code_id, seal=ctx.keyring.seal, at=ctx.clock.now())

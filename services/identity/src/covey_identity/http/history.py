@@ -18,6 +18,9 @@ from covey_identity.queries_history import AuditEntry
 groups = service_router(prefix="/v1/groups/{group_id}", tags=["history"])
 entries = service_router(prefix="/v1/audit", tags=["history"])
 
+SUBJECTS_MAX = 20
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2999, 12, 31))]
+
 MANAGING = requires(Right.ACCESS_MANAGE, or_staff=(StaffRight.ACCESS_APPROVE,))
 
 
@@ -39,6 +42,20 @@ class SeenBy(BaseModel):
     until: Annotated[datetime | None, Field(description="Null while it lasts.")]
 
 
+class SeenByAnswer(BaseModel):
+    """Who can see the group, or could, by name."""
+
+    items: list[SeenBy]
+    complete: Annotated[bool, Field(description="False when there are more: a thousand are shown at most.")]
+
+
+class Subject(BaseModel):
+    """Somebody whom an act was about."""
+
+    account_id: UUID
+    user_id: str | None
+
+
 class ActView(BaseModel):
     """An act in a group: who, what, when, on whose authority, and what came of it."""
 
@@ -49,15 +66,15 @@ class ActView(BaseModel):
     authority: str
     account_id: Annotated[UUID | None, Field(description="Who acted; null for the carrier's own systems.")]
     user_id: str | None
-    subject_id: Annotated[UUID | None, Field(description="Whose account it was about.")]
-    subject_user_id: str | None
+    subjects: Annotated[list[Subject], Field(description="Whose accounts it was about; the first 20 of them.")]
 
 
 class EntryView(ActView):
     """The same, as staff see it: from where, too."""
 
     session_id: UUID | None
-    group_id: UUID | None
+    group_id: Annotated[UUID | None, Field(description="Null when it was about none, or about several.")]
+    groups: Annotated[int, Field(description="About how many it was.")]
     details: dict[str, str | int]
     origin: Annotated[str | None, Field(description="The address that the request came from.")]
     correlation_id: str | None
@@ -69,11 +86,9 @@ async def read_seen_by(
     group_id: UUID,
     session: Session,
     ctx: Ctx,
-    on: Annotated[
-        date | None, Query(description="A day, in the carrier's time zone; now, when it is left out.")
-    ] = None,
-) -> list[SeenBy]:
-    """Everybody who held a right in the group at any moment of that day, alone or through a firm; a thousand at most.
+    on: Annotated[Day | None, Query(description="In the carrier's time zone; now, when it is left out.")] = None,
+) -> SeenByAnswer:
+    """Everybody who held a right in the group at any moment of that day, alone or through a firm.
 
     The carrier's staff see every group by their office; they are not among them.
     """
@@ -82,12 +97,13 @@ async def read_seen_by(
         begins = datetime.combine(on, time.min, ctx.clock.zone).astimezone(UTC)
         ends = datetime.combine(on + timedelta(days=1), time.min, ctx.clock.zone).astimezone(UTC)
         ends -= timedelta(microseconds=1)
-    return [SeenBy.model_validate(each) for each in await queries.who_saw(session, group_id, begins, ends)]
+    found, complete = await queries.who_saw(session, group_id, begins, ends)
+    return SeenByAnswer(items=[SeenBy.model_validate(each) for each in found], complete=complete)
 
 
 @groups.get("/audit", dependencies=[MANAGING], summary="What was done in the group, the latest first")
 async def list_acts(group_id: UUID, session: Session, limit: Limit, after: After) -> Page[ActView]:
-    """Changes of access, codes, decisions, and what was refused."""
+    """Changes of access, codes, and decisions."""
     query = queries.entries(group_id=group_id)
     found, following = await page_of(session, query, by=[AuditEntry.id], limit=limit, after=after, descending=True)
     names = await _user_ids(session, found)
@@ -109,7 +125,8 @@ async def list_entries(
         EntryView(
             **_act(each, names),
             session_id=each.session_id,
-            group_id=each.group_id,
+            group_id=each.groups[0] if len(each.groups) == 1 else None,
+            groups=len(each.groups),
             details=each.details,
             origin=each.origin,
             correlation_id=each.correlation_id,
@@ -121,8 +138,9 @@ async def list_entries(
 
 
 async def _user_ids(session: AsyncSession, found: list[AuditEntry]) -> dict[UUID | None, str]:
-    accounts = {each.account_id for each in found} | {each.subject_id for each in found}
-    rows = await session.execute(select(Account.id, Account.user_id).where(Account.id.in_(accounts - {None})))
+    accounts = {each.account_id for each in found if each.account_id}
+    accounts |= {subject for each in found for subject in each.subjects[:SUBJECTS_MAX]}
+    rows = await session.execute(select(Account.id, Account.user_id).where(Account.id.in_(accounts)))
     return {row.id: row.user_id for row in rows}
 
 
@@ -135,6 +153,5 @@ def _act(entry: AuditEntry, names: dict[UUID | None, str]) -> dict[str, object]:
         "authority": entry.authority,
         "account_id": entry.account_id,
         "user_id": names.get(entry.account_id),
-        "subject_id": entry.subject_id,
-        "subject_user_id": names.get(entry.subject_id),
+        "subjects": [Subject(account_id=each, user_id=names.get(each)) for each in entry.subjects[:SUBJECTS_MAX]],
     }

@@ -7,13 +7,11 @@ from uuid import UUID
 from covey_chassis.access import Actor, By, Right, signed_on
 from covey_chassis.access.checking import Held
 from covey_chassis.http import After, Limit, Page, Session, page_of, service_router
-from covey_contracts.identity import GrantRole, GrantStatus
 from pydantic import BaseModel, Field
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.domain.account import Account
-from covey_identity.domain.grant import Grant
+from covey_identity import queries
 from covey_identity.domain.group import GroupCopy
 
 router = service_router(prefix="/v1/access", tags=["user access"])
@@ -59,18 +57,7 @@ async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy])
     firms: dict[UUID, set[str]] = {group_id: set() for group_id in group_ids}
     for row in await session.execute(_THROUGH_FIRMS, named):
         firms[row.group_id].add(row.firm_name)
-    primaries = {
-        row.group_id: f"{row.first_name} {row.last_name}"
-        for row in await session.execute(
-            select(Grant.group_id, Account.first_name, Account.last_name)
-            .join(Account, Account.id == Grant.account_id)
-            .where(
-                Grant.group_id.in_(group_ids),
-                Grant.role == GrantRole.PRIMARY,
-                Grant.status == GrantStatus.ACTIVE,
-            )
-        )
-    }
+    primaries = await queries.primaries_of(session, group_ids)
     found = []
     for group in groups:
         actor = Actor(by.account_id, by.session_id, frozenset(), group.group_id, tuple(held[group.group_id]))

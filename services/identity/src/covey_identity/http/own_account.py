@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries_accounts as queries
 from covey_identity.attempts import TooManyAttempts
-from covey_identity.confirming import PasswordReplaced, PasswordShown, confirm_before, replace_before
+from covey_identity.confirming import SHOWING_PASSWORD, PasswordReplaced, PasswordShown, replace_before
 from covey_identity.domain import person_fields as fields
 from covey_identity.domain.account import (
     Account,
@@ -48,7 +48,6 @@ from covey_identity.use_cases.prove_address import prove_address
 
 router = service_router(prefix="/v1/account", tags=["account"])
 
-SHOWING_PASSWORD = signed_on(before=confirm_before)
 OF_SHOWING_IT = (PasswordWrong, TooManyAttempts, TooBusy)
 
 
@@ -86,7 +85,7 @@ class AccountInformation(BaseModel):
 
 
 class AccountChanges(Body):
-    """What is different about you; what is left out stays as it is."""
+    """What is different about you; what is left out, or null, stays as it is."""
 
     first_name: fields.PersonName | None = None
     middle_initial: Annotated[fields.MiddleInitial | Literal[""] | None, Field(description="Empty takes it away.")] = (

@@ -1,5 +1,6 @@
 """The group officer's request for a primary administrator (R-01), and the staff's decision."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -9,6 +10,7 @@ from covey_chassis.http import After, Ctx, IdempotencyKey, Limit, Page, Session,
 from covey_chassis.lifecycle import IllegalMove
 from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
 from covey_identity.codes import NewCode, draw_before
@@ -58,6 +60,15 @@ class RequestStatusView(BaseModel):
     decided_at: datetime | None
 
 
+class NamedGroup(BaseModel):
+    """The group whose number the officer wrote, to be compared with the form."""
+
+    group_id: UUID
+    legal_name: str
+    market_region: str
+    primary: Annotated[str | None, Field(description="The name of its primary administrator, who would be replaced.")]
+
+
 class RequestView(RequestStatusView):
     """A request as staff see it."""
 
@@ -72,6 +83,8 @@ class RequestView(RequestStatusView):
     language: str
     group_id: UUID | None
     decided_by: UUID | None
+    named_group: Annotated[NamedGroup | None, Field(description="The group of this number; null when there is none.")]
+    waiting_too: Annotated[list[str], Field(description="References of others that wait for the same group number.")]
 
 
 class Approval(BaseModel):
@@ -90,8 +103,28 @@ class Decline(BaseModel):
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
-def _view(request: AccessRequest) -> RequestView:
-    return RequestView.model_validate(request, from_attributes=True)
+async def _views(session: AsyncSession, requests: Sequence[AccessRequest]) -> list[RequestView]:
+    groups = await queries.groups_by_number(session, [each.group_number for each in requests])
+    primaries = await queries.primaries_of(session, [each.group_id for each in groups.values()])
+    waiting = await queries.waiting_too(session, requests)
+    views = []
+    for request in requests:
+        group = groups.get(request.group_number)
+        named = group and NamedGroup(
+            group_id=group.group_id,
+            legal_name=group.legal_name,
+            market_region=group.market_region,
+            primary=primaries.get(group.group_id),
+        )
+        own = {name: getattr(request, name) for name in RequestView.model_fields if hasattr(request, name)}
+        others = [each for each in waiting[request.group_number] if each != request.reference]
+        views.append(RequestView(**own, named_group=named, waiting_too=others))
+    return views
+
+
+async def _view(session: AsyncSession, request: AccessRequest) -> RequestView:
+    await session.flush()
+    return (await _views(session, [request]))[0]
 
 
 @router.post(
@@ -118,7 +151,7 @@ async def list_requests(
     status: Annotated[RequestStatus | None, Query(description="Only these.")] = None,
 ) -> Page[RequestView]:
     found, following = await page_of(session, queries.requests(status), by=[AccessRequest.id], limit=limit, after=after)
-    return Page(items=[_view(request) for request in found], next=following)
+    return Page(items=await _views(session, found), next=following)
 
 
 @router.get(
@@ -146,7 +179,7 @@ async def approve(
     """The designated person gets an access code. When they redeem it they are the group's primary administrator."""
     at = ctx.clock.now()
     request, _ = await approve_request(session, by, reference, approval.group_id, drawn, seal=ctx.keyring.seal, at=at)
-    return _view(request)
+    return await _view(session, request)
 
 
 @router.post(
@@ -159,4 +192,5 @@ async def decline(
     reference: Reference, refusal: Decline, by: By, session: Session, ctx: Ctx, key: IdempotencyKey
 ) -> RequestView:
     """The officer sees the reason."""
-    return _view(await decline_request(session, by, reference, refusal.reason, at=ctx.clock.now()))
+    request = await decline_request(session, by, reference, refusal.reason, at=ctx.clock.now())
+    return await _view(session, request)

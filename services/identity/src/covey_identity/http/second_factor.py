@@ -12,11 +12,11 @@ from pydantic import BaseModel, Field
 
 from covey_identity import queries_accounts as queries
 from covey_identity.attempts import TooManyAttempts
-from covey_identity.confirming import PasswordShown, confirm_before
+from covey_identity.confirming import SHOWING_PASSWORD, PasswordShown
 from covey_identity.domain.second_factor import SecondFactorOff, SecondFactorOn, provisioning_uri
 from covey_identity.http.own_account import OF_SHOWING_IT
 from covey_identity.http.shared import Body, FactorCode, Secret, Told
-from covey_identity.second_factors import FactorCodeWrong
+from covey_identity.second_factors import SHOWING_BOTH, SHOWING_CODE, FactorCodeWrong
 from covey_identity.use_cases.begin_second_factor import begin_second_factor
 from covey_identity.use_cases.renew_recovery_codes import renew_recovery_codes
 from covey_identity.use_cases.turn_off_second_factor import turn_off_second_factor
@@ -24,7 +24,6 @@ from covey_identity.use_cases.turn_on_second_factor import turn_on_second_factor
 
 router = service_router(prefix="/v1/account/second-factor", tags=["second factor"])
 
-SHOWING_PASSWORD = signed_on(before=confirm_before)
 OF_SHOWING_BOTH = (SecondFactorOff, FactorCodeWrong, *OF_SHOWING_IT)
 
 
@@ -86,7 +85,7 @@ async def begin(said: ShownPassword, shown: PasswordShown, by: By, session: Sess
 
 @router.post(
     "/on",
-    dependencies=[signed_on()],
+    dependencies=[SHOWING_CODE],
     responses=refuses(SecondFactorOff, SecondFactorOn, FactorCodeWrong, TooManyAttempts),
     summary="Turn it on: show that your app works",
 )
@@ -98,7 +97,7 @@ async def turn_on(said: ShownCode, by: By, session: Session, ctx: Ctx) -> Recove
 @router.post(
     "/off",
     status_code=204,
-    dependencies=[SHOWING_PASSWORD],
+    dependencies=[SHOWING_BOTH],
     responses=refuses(*OF_SHOWING_BOTH),
     summary="Turn it off",
 )
@@ -109,11 +108,11 @@ async def turn_off(said: ShownBoth, shown: PasswordShown, by: By, session: Sessi
 
 @router.post(
     "/recovery-codes",
-    dependencies=[SHOWING_PASSWORD],
+    dependencies=[SHOWING_BOTH],
     responses=refuses(*OF_SHOWING_BOTH),
     summary="Get other recovery codes",
 )
 async def renew(said: ShownBoth, shown: PasswordShown, by: By, session: Session, ctx: Ctx) -> RecoveryCodes:
-    """Those that you had are of no use any more."""
+    """Those that you had are of no use any more, and you are told by email."""
     codes = await renew_recovery_codes(ctx, session, by, shown, said.code.get_secret_value())
     return RecoveryCodes(recovery_codes=codes)

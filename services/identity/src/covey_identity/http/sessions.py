@@ -211,7 +211,7 @@ async def issue_access_token(bearer: SessionToken, session: Session, ctx: Ctx, t
     summary="An access token for a program",
 )
 async def issue_program_token(who: ClientCredentials, session: Session, ctx: Ctx, told: Told) -> AccessToken:
-    async with refusals_audited(ctx, "program.signed-on"):
+    async with refusals_audited(ctx, "program.signed-on", session=session):
         token = await issue_client_token(
             session,
             who.client_id,

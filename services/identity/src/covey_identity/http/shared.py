@@ -4,14 +4,14 @@ Where an answer holds a secret, or a request a password, the command takes no Id
 outlive what the secret is good for, and a fast hash of a password would be kept beside it.
 """
 
-from typing import Annotated, cast
+from typing import Annotated
 
 from covey_chassis.http import Ctx
 from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from covey_identity.passwords import SECRET_MAX
-from covey_identity.settings import Settings
+from covey_identity.settings import Settings, settings_of
 
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=SECRET_MAX)]
 
@@ -21,7 +21,7 @@ FactorCode = Annotated[
 
 
 async def _settings(ctx: Ctx) -> Settings:
-    return cast("Settings", ctx.settings)
+    return settings_of(ctx)
 
 
 Told = Annotated[Settings, Depends(_settings)]

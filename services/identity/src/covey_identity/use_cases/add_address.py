@@ -24,12 +24,13 @@ async def add_address(
         PasswordWrong: it was changed while it was confirmed.
         AddressAlreadyYours: it is one of their own.
     """
+    may_write = await may_write_to(context, PURPOSE, email)  # another connection: before anything is locked
     account = await check_confirmed(session, actor, confirmed)
-    await audit(session, Entry(act="address.asked-for", author=Author.of(actor, "own account"), subject_id=account.id))
+    await audit(session, Entry(act="address.asked-for", author=Author.of(actor, "own account"), subjects=[account.id]))
     owner = await holder_of_address(session, email)
     if owner is not None and owner.account_id == account.id:
         raise AddressAlreadyYours
-    if not await may_write_to(context, PURPOSE, email):
+    if not may_write:
         return
     token, mail = MailedToken.add_address(
         account, email, owner, at=context.clock.now(), hours=hours, seal=context.keyring.seal

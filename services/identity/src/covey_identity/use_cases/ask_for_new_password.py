@@ -26,7 +26,9 @@ async def ask_for_new_password(
     if not await may_write_to(context, PURPOSE, email):
         return
     to = await holder_of_address(session, email) or Addressee(email, language)
-    await audit(session, Entry(act="password.asked-for", author=NOBODY, subject_id=to.account_id))
+    await audit(
+        session, Entry(act="password.asked-for", author=NOBODY, subjects=[to.account_id] if to.account_id else [])
+    )
     token, mail = MailedToken.reset_password(to, at=context.clock.now(), minutes=minutes, seal=context.keyring.seal)
     session.add(token)
     await emit_rows(session, [(mail, None)])

@@ -4,6 +4,7 @@ from covey_chassis.access import Actor
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.confirming import Confirmed, check_confirmed
 from covey_identity.domain.account import Account
 from covey_identity.domain.second_factor import SecondFactor, SecondFactorOn
@@ -28,4 +29,6 @@ async def begin_second_factor(
         await session.flush()
     factor, secret = SecondFactor.begin(account.id, at=context.clock.now(), seal=context.keyring.seal)
     session.add(factor)
+    author = Author.of(actor, "own account")
+    await audit(session, Entry(act="second-factor.begun", author=author, subjects=[account.id]))
     return account, secret

@@ -23,6 +23,6 @@ async def change_account(session: AsyncSession, actor: Actor, version: int, to: 
     if changed := account.change(to, seal=seal):
         emit(session, account, changed)
         await audit(
-            session, Entry(act="account.changed", author=Author.of(actor, "own account"), subject_id=account.id)
+            session, Entry(act="account.changed", author=Author.of(actor, "own account"), subjects=[account.id])
         )
     return account

@@ -8,14 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_identity.audit import Author
 from covey_identity.confirming import NewPassword, check_confirmed
 from covey_identity.domain.mail import Purpose, mail
-from covey_identity.domain.mailed_token import TokenUse
 from covey_identity.ledger import lock_ledger
-from covey_identity.queries_accounts import forget_mailed_tokens
+from covey_identity.queries_accounts import forget_begun
 from covey_identity.use_cases.end_session import end_sessions
 
 
 async def change_password(context: Context, session: AsyncSession, actor: Actor, new: NewPassword) -> None:
-    """From now on the new one is good, and no token for a forgotten one. All other sessions end; the holder is told.
+    """From now on the new one is good, and nothing that was begun with the former one.
+
+    All other sessions end, and the holder is told.
 
     Raises:
         PasswordWrong: it was changed while it was confirmed.
@@ -24,7 +25,7 @@ async def change_password(context: Context, session: AsyncSession, actor: Actor,
     ledger = await lock_ledger(session)
     account = await check_confirmed(session, actor, new.confirmed)
     account.password_hash = new.hashed
-    await forget_mailed_tokens(session, account.id, TokenUse.RESET_PASSWORD)
+    await forget_begun(session, account.id)
     ended = await end_sessions(session, account.id, at=at, but=actor.session_id)
     await ledger.record("password.changed", Author.of(actor, "own account"), ended, about=account.id)
     await emit_rows(session, [(mail(Purpose.PASSWORD_CHANGED, account.addressee(), context.keyring.seal), None)])

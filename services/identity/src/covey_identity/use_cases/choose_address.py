@@ -21,7 +21,7 @@ async def choose_address(
     """
     account = await check_confirmed(session, actor, confirmed)
     await write_to(session, account, email, seal=seal)
-    await audit(session, Entry(act="address.chosen", author=Author.of(actor, "own account"), subject_id=account.id))
+    await audit(session, Entry(act="address.chosen", author=Author.of(actor, "own account"), subjects=[account.id]))
     return account
 
 

@@ -19,5 +19,5 @@ async def create_program(session: AsyncSession, name: str, actor: Actor, *, at: 
     session.add(account)
     await session.flush()
     session.add(AccountSession.stand(account.id, at=at))
-    await audit(session, Entry(act="program.created", author=Author.of(actor, "staff"), subject_id=account.id))
+    await audit(session, Entry(act="program.created", author=Author.of(actor, "staff"), subjects=[account.id]))
     return account, secret

@@ -64,7 +64,8 @@ async def remove_person(
         if any(each.role is GrantRole.PRIMARY and each.status is GrantStatus.ACTIVE for each in grants):
             raise PrimaryIsTheCarriers
         grants = [each for each in grants if each.role is GrantRole.SECONDARY]
-    await ledger.record("user.removed", author, await remove_grants(session, grants, at=at))
+    if facts := await remove_grants(session, grants, at=at):
+        await ledger.record("user.removed", author, facts, about=account_id)
     await _void_requests(session, group_id, addresses, at=at)
 
 

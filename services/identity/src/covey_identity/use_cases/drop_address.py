@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_identity.audit import Author, Entry, audit
 from covey_identity.confirming import Confirmed, check_confirmed
 from covey_identity.domain.account import Account
-from covey_identity.domain.mail import Purpose, Seal, mail
+from covey_identity.domain.mail import Addressee, Purpose, Seal, mail
 from covey_identity.domain.mailed_token import TokenUse
 from covey_identity.queries_accounts import forget_mailed_tokens
 
@@ -15,7 +15,7 @@ from covey_identity.queries_accounts import forget_mailed_tokens
 async def drop_address(session: AsyncSession, actor: Actor, email: str, confirmed: Confirmed, *, seal: Seal) -> Account:
     """Whoever reads its mail can do nothing with the account any more: no token that was sent to it is good.
 
-    What was given to them by this address stays theirs. They are told at the address.
+    What was given to them by this address stays theirs. The address is told that it was taken out.
 
     Raises:
         PasswordWrong: it was changed while it was confirmed.
@@ -25,7 +25,9 @@ async def drop_address(session: AsyncSession, actor: Actor, email: str, confirme
     account = await check_confirmed(session, actor, confirmed)
     dropped = account.proven_address(email).email
     emit(session, account, account.drop_address(email, seal=seal))
-    await audit(session, Entry(act="address.dropped", author=Author.of(actor, "own account"), subject_id=account.id))
+    await audit(session, Entry(act="address.dropped", author=Author.of(actor, "own account"), subjects=[account.id]))
     await forget_mailed_tokens(session, account.id, TokenUse.RESET_PASSWORD, email=dropped)
-    await emit_rows(session, [(mail(Purpose.ADDRESS_CHANGED, account.addressee(dropped), seal), None)])
+    # Whoever reads that mailbox may be a stranger by now: nothing of the account is told there.
+    told = mail(Purpose.ADDRESS_REMOVED, Addressee(dropped, account.language), seal)
+    await emit_rows(session, [(told, None)])
     return account

@@ -33,5 +33,5 @@ async def end_sessions(session: AsyncSession, account_id: UUID, *, at: datetime,
     Nor does any begin of a password that was shown before.
     """
     await forget_challenges(session, account_id)
-    ending = [each for each in await lock_sessions(session, account_id) if each.id != but]
+    ending = [each for each in await lock_sessions(session, account_id, at=at) if each.id != but]
     return [fact for each in ending if (fact := each.end(at=at))]

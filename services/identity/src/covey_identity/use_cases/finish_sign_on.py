@@ -7,7 +7,7 @@ from covey_identity.audit import Author, Entry, audit, refusals_audited
 from covey_identity.domain.bearer_secret import digest, new_secret
 from covey_identity.domain.session import AccountSession, ChallengeNotGood
 from covey_identity.queries_accounts import challenge_of_token, factor_of, load_account
-from covey_identity.second_factors import check_factor
+from covey_identity.second_factors import check_factor, count_attempt
 from covey_identity.settings import Settings
 
 
@@ -21,12 +21,13 @@ async def finish_sign_on(
         TooManyAttempts: there were too many.
         FactorCodeWrong: the code is not good; the challenge still is.
     """
-    async with refusals_audited(context, "sign-on.second-factor") as about:
+    async with refusals_audited(context, "sign-on.second-factor", session=session) as about:
         async with context.requests.transaction() as reading:
             found = await challenge_of_token(reading, digest(challenge), at=context.clock.now())
         if found is None:
             raise ChallengeNotGood
-        about.subject_id = found.account_id
+        about.account_id = found.account_id
+        await count_attempt(context, found.account_id)
         account = await load_account(session, found.account_id)
         asked = await challenge_of_token(session, digest(challenge), at=context.clock.now())
         factor = await factor_of(session, account.id)
@@ -38,5 +39,5 @@ async def finish_sign_on(
         started = AccountSession.start(account.id, token, at=context.clock.now(), hours=settings.session_hours)
         session.add(started)
         author = Author("password and second factor", account.id, started.id)
-        await audit(session, Entry(act="sign-on", author=author, subject_id=account.id))
+        await audit(session, Entry(act="sign-on", author=author, subjects=[account.id]))
         return started, token

@@ -38,13 +38,13 @@ async def issue_client_token(session: AsyncSession, client_id: str, secret: str,
         raise ClientRefused  # replaced meanwhile
     if account.locked_at is not None:
         raise AccountLocked
-    standing = next(iter(await lock_sessions(session, account.id)), None)
+    standing = next(iter(await lock_sessions(session, account.id, at=at)), None)
     if standing is None:
         standing = AccountSession.stand(account.id, at=at)
         session.add(standing)
     standing.used_at = at
     author = Author("program's secret", account.id, standing.id)
-    await audit(session, Entry(act="program.signed-on", author=author, subject_id=account.id))
+    await audit(session, Entry(act="program.signed-on", author=author, subjects=[account.id]))
     return issue(key, account.id, standing.id, now=int(at.timestamp()))
 
 

@@ -51,6 +51,6 @@ async def issue_code(
         ),
     )
     await audit(
-        session, Entry(act="code.issued", author=author, group_id=grant.group_id, details={"grant": str(grant.id)})
+        session, Entry(act="code.issued", author=author, groups=[grant.group_id], details={"grant": str(grant.id)})
     )
     return code

@@ -1,11 +1,13 @@
 """Somebody wants other recovery codes."""
 
 from covey_chassis.access import Actor
+from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.audit import Author, Entry, audit
+from covey_identity.audit import Author, Entry, audit, refusals_audited
 from covey_identity.confirming import Confirmed, check_confirmed
+from covey_identity.domain.mail import Purpose, mail
 from covey_identity.domain.second_factor import RecoveryCode, SecondFactorOff
 from covey_identity.queries_accounts import factor_of, forget_recovery_codes
 from covey_identity.second_factors import check_factor
@@ -14,21 +16,24 @@ from covey_identity.second_factors import check_factor
 async def renew_recovery_codes(
     context: Context, session: AsyncSession, actor: Actor, confirmed: Confirmed, code: str
 ) -> list[str]:
-    """A new set, which is shown once; none of the former is good any more.
+    """A new set, which is shown once; none of the former is good any more, and the holder is told.
 
     Raises:
         PasswordWrong: it was changed while it was confirmed.
         SecondFactorOff: no second factor is on.
-        TooManyAttempts, FactorCodeWrong: as where one signs on.
+        FactorCodeWrong: the code is not good.
     """
-    account = await check_confirmed(session, actor, confirmed)
-    factor = await factor_of(session, account.id)
-    if factor is None or factor.on_since is None:
-        raise SecondFactorOff
-    await check_factor(context, session, account, factor, code)
-    await forget_recovery_codes(session, account.id)
-    kept, codes = RecoveryCode.draw_all(account.id)
-    session.add_all(kept)
     author = Author.of(actor, "own account")
-    await audit(session, Entry(act="recovery-codes.renewed", author=author, subject_id=account.id))
-    return codes
+    async with refusals_audited(context, "recovery-codes.renewed", author, session=session):
+        account = await check_confirmed(session, actor, confirmed)
+        factor = await factor_of(session, account.id)
+        if factor is None or factor.on_since is None:
+            raise SecondFactorOff
+        await check_factor(context, session, account, factor, code)
+        await forget_recovery_codes(session, account.id)
+        kept, codes = RecoveryCode.draw_all(account.id)
+        session.add_all(kept)
+        await audit(session, Entry(act="recovery-codes.renewed", author=author, subjects=[account.id]))
+        told = mail(Purpose.RECOVERY_CODES_RENEWED, account.addressee(), context.keyring.seal)
+        await emit_rows(session, [(told, None)])
+        return codes

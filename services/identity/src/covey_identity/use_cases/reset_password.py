@@ -13,7 +13,7 @@ from covey_identity.domain.mailed_token import MailedToken, MailedTokenNotGood, 
 from covey_identity.ledger import lock_ledger
 from covey_identity.passwords import check_password, passwords_of
 from covey_identity.queries_accounts import (
-    forget_mailed_tokens,
+    forget_begun,
     load_account,
     mailed_token,
     owner_of_address,
@@ -29,26 +29,25 @@ async def reset_password(
     """Replace the password. All sessions end, nobody is signed on by this, and the holder is told at their main address.
 
     The pauses after failures to sign on are over, too: whoever reads the holder's mail is no stranger. An account that is
-    locked stays so. The token is good once, and with it all others for this account.
+    locked stays so. The token is good once, and with it goes all else that was begun and not ended for this account.
 
     Raises:
         MailedTokenNotGood: the token is not, or not any more, or its address is the account's no longer.
         PasswordNotGood: the password is not; the token still is.
     """
-    async with refusals_audited(context, "password.reset") as about:
+    async with refusals_audited(context, "password.reset", session=session) as about:
         async with context.requests.transaction() as reading:
             account = await reading.get_one(Account, (await _good(context, reading, token)).account_id)
-            own_words, about.subject_id = account.own_words, account.id
+            own_words, about.account_id = account.own_words, account.id
         check_password(password, own_words)
         password_hash = await passwords_of(settings).hash(password)
 
         at = context.clock.now()
         ledger = await lock_ledger(session)
-        kept = await _good(context, session, token)
-        assert kept.account_id is not None
-        account = await load_account(session, kept.account_id)
+        account = await load_account(session, account.id)
+        await _good(context, session, token)  # the account is locked: neither token nor address can go any more
         account.password_hash = password_hash
-        await forget_mailed_tokens(session, account.id, TokenUse.RESET_PASSWORD)
+        await forget_begun(session, account.id)
         await clear_attempts(session, SIGN_ON, subject_of(account.user_id))
         ended = await end_sessions(session, account.id, at=at)
         await ledger.record("password.reset", Author("mailed token", account.id), ended, about=account.id)

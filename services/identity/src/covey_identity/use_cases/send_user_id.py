@@ -22,8 +22,8 @@ async def send_user_id(context: Context, session: AsyncSession, email: str, lang
     if not await may_write_to(context, PURPOSE, email):
         return
     holder = await holder_of_address(session, email)
-    subject_id = holder.account_id if holder else None
-    await audit(session, Entry(act="user-id.asked-for", author=NOBODY, subject_id=subject_id))
+    known = [holder.account_id] if holder and holder.account_id else []
+    await audit(session, Entry(act="user-id.asked-for", author=NOBODY, subjects=known))
     purpose = Purpose.FORGOTTEN_USER_ID if holder else Purpose.NO_ACCOUNT
     asked = mail(purpose, holder or Addressee(email, language), context.keyring.seal)
     await emit_rows(session, [(asked, None)])

@@ -36,12 +36,12 @@ async def sign_on(
         SignOnRefused: there is no such user ID, it is a program's, or the password is another one.
         AccountLocked: the password is right, but the account is locked.
     """
-    async with refusals_audited(context, "sign-on") as about:
+    async with refusals_audited(context, "sign-on", session=session) as about:
         subject = subject_of(as_stored(user_id))
         await begin_attempt(context, PURPOSE, subject)
         async with context.requests.transaction() as reading:
             found = await credentials_of(reading, user_id)
-        about.subject_id = found.account_id if found else None
+        about.account_id = found.account_id if found else None
         stored = found.password_hash if found else None
         passwords = passwords_of(settings)
         right = await passwords.verify(stored, password)
@@ -66,6 +66,6 @@ async def sign_on(
         session.add(begun)
         started_id = begun.id if isinstance(begun, AccountSession) else None
         act = "sign-on" if started_id else "sign-on.password-shown"
-        await audit(session, Entry(act=act, author=Author("password", account.id, started_id), subject_id=account.id))
+        await audit(session, Entry(act=act, author=Author("password", account.id, started_id), subjects=[account.id]))
         await clear_attempts(session, PURPOSE, subject)
         return begun, token

@@ -7,7 +7,7 @@ from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.audit import Author
+from covey_identity.audit import Author, refusals_audited
 from covey_identity.confirming import Confirmed, check_confirmed
 from covey_identity.domain.account import Account, OwnAccount
 from covey_identity.domain.mail import Purpose, mail
@@ -26,15 +26,17 @@ async def turn_off_second_factor(
     Raises:
         PasswordWrong: it was changed while it was confirmed.
         SecondFactorOff: none is on.
-        TooManyAttempts, FactorCodeWrong: as where one signs on.
+        FactorCodeWrong: the code is not good.
     """
-    ledger = await lock_ledger(session)
-    account = await check_confirmed(session, actor, confirmed)
-    factor = await _on(session, account.id)
-    await check_factor(context, session, account, factor, code)
-    await _take(context, session, account, factor)
-    ended = await end_sessions(session, account.id, at=context.clock.now(), but=actor.session_id)
-    await ledger.record("second-factor.off", Author.of(actor, "own account"), ended, about=account.id)
+    author = Author.of(actor, "own account")
+    async with refusals_audited(context, "second-factor.off", author, session=session):
+        ledger = await lock_ledger(session)
+        account = await check_confirmed(session, actor, confirmed)
+        factor = await _on(session, account.id)
+        await check_factor(context, session, account, factor, code)
+        await _take(context, session, account, factor)
+        ended = await end_sessions(session, account.id, at=context.clock.now(), but=actor.session_id)
+        await ledger.record("second-factor.off", author, ended, about=account.id)
 
 
 async def take_second_factor(context: Context, session: AsyncSession, account_id: UUID, actor: Actor) -> Account:

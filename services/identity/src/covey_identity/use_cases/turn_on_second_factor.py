@@ -5,7 +5,7 @@ from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.audit import Author
+from covey_identity.audit import Author, refusals_audited
 from covey_identity.domain.mail import Purpose, mail
 from covey_identity.domain.second_factor import RecoveryCode, SecondFactorOff, SecondFactorOn
 from covey_identity.ledger import lock_ledger
@@ -20,21 +20,23 @@ async def turn_on_second_factor(context: Context, session: AsyncSession, actor: 
     Raises:
         SecondFactorOff: none was begun.
         SecondFactorOn: it is on already.
-        TooManyAttempts, FactorCodeWrong: as where one signs on.
+        FactorCodeWrong: the app shows something else.
     """
-    at = context.clock.now()
-    ledger = await lock_ledger(session)
-    account = await load_account(session, actor.account_id)
-    factor = await factor_of(session, account.id)
-    if factor is None:
-        raise SecondFactorOff
-    if factor.on_since is not None:
-        raise SecondFactorOn
-    await check_factor(context, session, account, factor, code)
-    factor.on_since = at
-    kept, codes = RecoveryCode.draw_all(account.id)
-    session.add_all(kept)
-    ended = await end_sessions(session, account.id, at=at, but=actor.session_id)
-    await ledger.record("second-factor.on", Author.of(actor, "own account"), ended, about=account.id)
-    await emit_rows(session, [(mail(Purpose.SECOND_FACTOR_ON, account.addressee(), context.keyring.seal), None)])
-    return codes
+    author = Author.of(actor, "own account")
+    async with refusals_audited(context, "second-factor.on", author, session=session):
+        at = context.clock.now()
+        ledger = await lock_ledger(session)
+        account = await load_account(session, actor.account_id)
+        factor = await factor_of(session, account.id)
+        if factor is None:
+            raise SecondFactorOff
+        if factor.on_since is not None:
+            raise SecondFactorOn
+        await check_factor(context, session, account, factor, code)
+        factor.on_since = at
+        kept, codes = RecoveryCode.draw_all(account.id)
+        session.add_all(kept)
+        ended = await end_sessions(session, account.id, at=at, but=actor.session_id)
+        await ledger.record("second-factor.on", author, ended, about=account.id)
+        await emit_rows(session, [(mail(Purpose.SECOND_FACTOR_ON, account.addressee(), context.keyring.seal), None)])
+        return codes

@@ -55,6 +55,8 @@ class Kind(StrEnum):
     SECOND_FACTOR_ON = "second-factor-on"
     SECOND_FACTOR_OFF = "second-factor-off"
     RECOVERY_CODE_USED = "recovery-code-used"
+    RECOVERY_CODES_RENEWED = "recovery-codes-renewed"
+    ADDRESS_REMOVED = "address-removed"
     USER_ADDED = "user-added"
     RIGHTS_CHANGED = "rights-changed"
     ACCESS_REMOVED = "access-removed"
@@ -97,6 +99,8 @@ REQUESTED = (
     Kind.SECOND_FACTOR_ON,
     Kind.SECOND_FACTOR_OFF,
     Kind.RECOVERY_CODE_USED,
+    Kind.RECOVERY_CODES_RENEWED,
+    Kind.ADDRESS_REMOVED,
 )
 """What identity asks for, each under the same name: they concern somebody's own sign-on, and no group."""
 

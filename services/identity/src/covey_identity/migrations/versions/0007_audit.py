@@ -20,8 +20,8 @@ CREATE TABLE audit_entry (
     authority text NOT NULL,
     account_id uuid,
     session_id uuid,
-    subject_id uuid,
-    group_id uuid,
+    subjects uuid[] NOT NULL,
+    groups uuid[] NOT NULL,
     first_rev bigint,
     last_rev bigint,
     details jsonb NOT NULL,
@@ -31,11 +31,12 @@ CREATE TABLE audit_entry (
     CHECK ((first_rev IS NULL) = (last_rev IS NULL)),
     CHECK (first_rev <= last_rev)
 );
-COMMENT ON COLUMN audit_entry.subject_id IS 'Whose account it is about. No foreign key: what was audited stays.';
+COMMENT ON COLUMN audit_entry.subjects IS 'Whose accounts it is about. No foreign keys: what was audited stays.';
 COMMENT ON COLUMN audit_entry.first_rev IS 'What it changed is in access_log, from this revision to last_rev.';
-CREATE INDEX ix_audit_entry_group ON audit_entry (group_id, id) WHERE group_id IS NOT NULL;
+CREATE INDEX ix_audit_entry_groups ON audit_entry USING gin (groups);
 CREATE INDEX ix_audit_entry_account ON audit_entry (account_id, id) WHERE account_id IS NOT NULL;
-CREATE INDEX ix_audit_entry_subject ON audit_entry (subject_id, id) WHERE subject_id IS NOT NULL;
+CREATE INDEX ix_audit_entry_subjects ON audit_entry USING gin (subjects);
+CREATE INDEX ix_audit_entry_first_rev ON audit_entry (first_rev) WHERE first_rev IS NOT NULL;
 
 CREATE TABLE audit_waiting (
     entry_id uuid PRIMARY KEY REFERENCES audit_entry
@@ -59,8 +60,8 @@ CREATE INDEX ix_access_log_group ON access_log (((fact ->> 'group_id')::uuid), r
 CREATE INDEX ix_access_log_firm ON access_log (((fact ->> 'firm_id')::uuid), rev) WHERE fact ->> 'firm_id' IS NOT NULL;
 
 WITH entry AS (
-    INSERT INTO audit_entry (id, act, outcome, authority, first_rev, last_rev, details)
-    SELECT gen_random_uuid(), 'audit.begun', 'done', 'migration', min(rev), max(rev), '{}'
+    INSERT INTO audit_entry (id, act, outcome, authority, subjects, groups, first_rev, last_rev, details)
+    SELECT uuidv7(), 'audit.begun', 'done', 'migration', '{}', '{}', min(rev), max(rev), '{}'
       FROM access_log
      GROUP BY rev / 1000
     RETURNING id

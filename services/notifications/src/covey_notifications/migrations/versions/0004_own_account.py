@@ -17,7 +17,7 @@ ALTER TABLE notification
     ADD CONSTRAINT notification_kind_check CHECK (kind IN (
         'renewal-available', 'access-code', 'verify-address', 'already-registered',
         'forgotten-user-id', 'reset-password', 'no-account', 'verify-new-address', 'password-changed', 'address-changed',
-        'second-factor-on', 'second-factor-off', 'recovery-code-used',
+        'second-factor-on', 'second-factor-off', 'recovery-code-used', 'recovery-codes-renewed', 'address-removed',
         'user-added', 'rights-changed', 'access-removed',
         'submission-received', 'action-required', 'transaction-assigned',
         'transaction-approved', 'transaction-declined', 'transaction-withdrawn'
@@ -25,7 +25,7 @@ ALTER TABLE notification
     ADD CONSTRAINT notification_is_about_a_group CHECK ((group_id IS NULL) = (kind IN (
         'verify-address', 'already-registered',
         'forgotten-user-id', 'reset-password', 'no-account', 'verify-new-address', 'password-changed', 'address-changed',
-        'second-factor-on', 'second-factor-off', 'recovery-code-used'
+        'second-factor-on', 'second-factor-off', 'recovery-code-used', 'recovery-codes-renewed', 'address-removed'
     )));
 """
 
