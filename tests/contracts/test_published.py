@@ -195,6 +195,8 @@ async def test_every_kind_of_event_is_published_as_its_schema_says(
         await hand_over(groups, identity)
         await let_somebody_in(identity, next(each.event for each in groups if isinstance(each.event, GroupRegistered)))
 
+        await identity.work("audit-chain")
+
         await hand_over(groups, notifications)
         await hand_over(await renewals.published(), notifications)
         faults.refuse, faults.code = 1, 550

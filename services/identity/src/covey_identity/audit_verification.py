@@ -13,7 +13,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 from covey_chassis.db import make_engine
 from covey_chassis.kafka import connection
 from covey_chassis.settings import KafkaSettings
@@ -176,23 +177,21 @@ async def read_anchors(kafka: KafkaSettings, keys: KeySet) -> tuple[list[AuditAn
     Raises:
         NoAnchors: there is no such topic, or whoever signs on may not read it.
     """
-    consumer = AIOKafkaConsumer(**connection(kafka), enable_auto_commit=False)
+    topic = AuditAnchored.topic.name
+    consumer = AIOKafkaConsumer(topic, **connection(kafka), auto_offset_reset="earliest", enable_auto_commit=False)
     found: list[AuditAnchored] = []
     bad = 0
-    await consumer.start()
     try:
-        topic = AuditAnchored.topic.name
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        if not partitions:
-            raise NoAnchors
-        consumer.assign(partitions)
+        await consumer.start()
+        partitions = consumer.assignment()
         ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
         while any([await consumer.position(each) < ends[each] for each in partitions]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 read = [read_anchor(each.value, keys) for each in records]
                 found += [each for each in read if each is not None]
                 bad += read.count(None)
+    except (UnknownTopicOrPartitionError, TopicAuthorizationFailedError) as error:
+        raise NoAnchors from error
     finally:
         await consumer.stop()
     return found, bad

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from covey_chassis.db import Base
-from sqlalchemy import Select, Uuid, select, text
+from sqlalchemy import BigInteger, Select, Uuid, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -27,6 +27,8 @@ class AuditEntry(Base, kw_only=True):
     session_id: Mapped[UUID | None]
     subjects: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
     groups: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    first_rev: Mapped[int | None] = mapped_column(BigInteger)
+    last_rev: Mapped[int | None] = mapped_column(BigInteger)
     details: Mapped[dict[str, str | int]] = mapped_column(JSONB)
     origin: Mapped[str | None]
     correlation_id: Mapped[str | None]
