@@ -232,10 +232,15 @@ class AuditAnchored(Event):
     """The audit's chain has come as far as this link: whoever keeps it can tell whether it is ever written anew."""
 
     topic: ClassVar[Topic] = Topic(
-        name="covey.audit.anchored.v1", aggregate="audit", key="chain", owner="identity", listeners=(), sequenced=False
+        name="covey.audit.anchored.v1",
+        aggregate="audit",
+        key="chain_id",
+        owner="identity",
+        listeners=(),
+        sequenced=False,
     )
 
-    chain: Annotated[str, Field(description="Which chain it is: the service's name.")]
+    chain_id: Annotated[UUID, Field(description="Which chain it is. Identity has one, under the same ID for good.")]
     number: Annotated[int, Field(description="Of the newest link. Links are numbered from 1 without a gap.", ge=1)]
     hash: Annotated[str, Field(description="Of the newest link: SHA-256 in hexadecimal.", pattern="^[0-9a-f]{64}$")]
     signed: Annotated[

@@ -28,7 +28,8 @@ Row = Mapping[str, Any] | RowMapping
 
 BEGINNING = bytes(32)
 """What the first link has before it."""
-CHAIN = "identity"
+CHAIN_ID = UUID("689f833c-22de-573e-aa34-3e34b7a69a49")
+"""Of identity's one chain."""
 PAGE = 50
 """Entries that are linked at once. One may have changed a thousand facts."""
 ANCHOR_S = 60
@@ -95,9 +96,9 @@ async def link_entries(context: Context) -> bool:
 
 def anchor(number: int, newest: bytes, *, key: OKPKey) -> AuditAnchored:
     """The event that tells of a link."""
-    said = json.dumps({"chain": CHAIN, "number": number, "hash": newest.hex()}, sort_keys=True)
+    said = json.dumps({"chain_id": str(CHAIN_ID), "number": number, "hash": newest.hex()}, sort_keys=True)
     signed = jws.serialize_compact({"alg": ALGORITHM, "kid": key.kid, "typ": TYPE}, said, key, algorithms=[ALGORITHM])
-    return AuditAnchored(chain=CHAIN, number=number, hash=newest.hex(), signed=signed)
+    return AuditAnchored(chain_id=CHAIN_ID, number=number, hash=newest.hex(), signed=signed)
 
 
 async def changes_of(session: AsyncSession, entries: Collection[Row]) -> dict[UUID, list[Row]]:

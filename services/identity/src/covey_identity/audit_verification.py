@@ -27,7 +27,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from covey_identity.audit_chain import ALGORITHM, BEGINNING, CHAIN, TYPE, changes_of, link_hash
+from covey_identity.audit_chain import ALGORITHM, BEGINNING, CHAIN_ID, TYPE, changes_of, link_hash
 
 PAGE = 500
 LATE = timedelta(minutes=10)
@@ -73,7 +73,7 @@ async def verify(session: AsyncSession, anchors: Sequence[AuditAnchored]) -> Ver
         session: one transaction that sees all of it at one moment (repeatable read).
         anchors: those whose signatures are good.
     """
-    own = [each for each in anchors if each.chain == CHAIN]
+    own = [each for each in anchors if each.chain_id == CHAIN_ID]
     newest = max((each.number for each in own), default=0)
     waiting, oldest, now = (await session.execute(_WAITING)).one()
     walk, broken = _Walk(), None
@@ -164,7 +164,7 @@ def read_anchor(record: bytes | None, keys: KeySet) -> AuditAnchored | None:
     except (ValidationError, JoseError, ValueError):
         return None
     good = said.headers().get("typ") == TYPE and signed == {
-        "chain": told.chain,
+        "chain_id": str(told.chain_id),
         "number": told.number,
         "hash": told.hash,
     }
