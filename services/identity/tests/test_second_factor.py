@@ -30,8 +30,12 @@ FACTOR = "/v1/account/second-factor"
 AT = datetime(2026, 3, 8, 9, 30, tzinfo=UTC)
 
 
-def shown(secret: str, steps: int = 0) -> str:
-    """What the app shows, so many half minutes from now."""
+def shown(secret: str, steps: int = 1) -> str:
+    """What the app shows so many half minutes from now: the next one, unless it is said.
+
+    An app's clock may be half a minute ahead, and if the half minute ends just now this is the present one. The present one
+    turns a factor on (if it ends just now, it is the one before), so that the next one is always later.
+    """
     return pyotp.TOTP(secret).at(datetime.now(UTC) + timedelta(seconds=STEP_S * steps))
 
 
@@ -44,7 +48,7 @@ async def with_factor(covey: Harness) -> tuple[Somebody, httpx.AsyncClient, str,
     who = await somebody(covey)
     client = await client_of(covey, await session_of(covey, who))
     secret = (await begin(client)).json()["secret"]
-    on = await client.post(f"{FACTOR}/on", json={"code": shown(secret, -1)})
+    on = await client.post(f"{FACTOR}/on", json={"code": shown(secret, 0)})
     assert on.status_code == 200, on.text
     return who, client, secret, on.json()["recovery_codes"]
 
