@@ -68,6 +68,16 @@ async def letters(covey: Harness) -> list[tuple[MailRequested, Letter]]:
     return found
 
 
+async def last_letter(covey: Harness) -> tuple[MailRequested, Letter]:
+    """The mail that was asked for last."""
+    return (await letters(covey))[-1]
+
+
+async def purposes(covey: Harness) -> list[str]:
+    """What mails were asked for, in turn."""
+    return [mail.purpose for mail, _ in await letters(covey)]
+
+
 async def token_for(covey: Harness, **different: Any) -> str:
     """Register, and read the mail."""
     assert (await ask(covey, **different)).status_code == 202

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from covey_chassis.testing import Harness
-from covey_contracts.identity import Letter, MailRequested
+from covey_contracts.identity import Letter
 from covey_identity.attempts import FREE
 
 from .accounts import (
@@ -13,6 +13,7 @@ from .accounts import (
     command,
     comparable,
     exchange,
+    last_letter,
     letters,
     run,
     session_of,
@@ -38,13 +39,9 @@ async def reset(covey: Harness, token: str | None, password: str = NEW):
         return await anybody.post("/v1/forgotten/password/reset", json={"token": token, "password": password})
 
 
-async def last(covey: Harness) -> tuple[MailRequested, Letter]:
-    return (await letters(covey))[-1]
-
-
 async def token_for(covey: Harness, email: str = EMAIL) -> str:
     assert (await ask(covey, "password", email)).status_code == 202
-    token = (await last(covey))[1].token
+    token = (await last_letter(covey))[1].token
     assert token
     return token
 
@@ -58,7 +55,7 @@ async def test_a_forgotten_user_id_is_mailed_to_the_address_in_the_holders_langu
     answer = await ask(covey, "user-id", EMAIL.upper())
 
     assert (answer.status_code, answer.json()) == (202, {})
-    mail, letter = await last(covey)
+    mail, letter = await last_letter(covey)
     assert (mail.purpose, mail.expires_at) == ("forgotten-user-id", None)
     assert (letter.user_id, letter.token, letter.address, letter.language) == (who.user_id, None, EMAIL, "es")
 
@@ -69,7 +66,7 @@ async def test_a_forgotten_password_is_a_token_that_is_good_for_an_hour(covey: H
     answer = await ask(covey, "password")
 
     assert (answer.status_code, answer.json()) == (202, {"valid_minutes": 60})
-    mail, letter = await last(covey)
+    mail, letter = await last_letter(covey)
     assert (mail.purpose, letter.user_id, letter.address) == ("reset-password", who.user_id, EMAIL)
     assert len(letter.token or "") >= 43
     ((minutes,),) = await run(covey, "SELECT extract(epoch FROM expires_at - clock_timestamp()) / 60 FROM mailed_token")
@@ -83,7 +80,7 @@ async def test_no_answer_tells_whether_an_address_has_an_account(covey: Harness,
     known, unknown = await ask(covey, what), await ask(covey, what, NOBODYS, language="es")
 
     assert comparable(known) == comparable(unknown)
-    mail, letter = await last(covey)
+    mail, letter = await last_letter(covey)
     assert (mail.purpose, mail.expires_at) == ("no-account", None)
     assert letter == Letter(first_name="", last_name="", address=NOBODYS, language="es")
 
@@ -122,7 +119,7 @@ async def test_a_pause_for_one_kind_of_mail_is_none_for_another(covey: Harness) 
 
     await ask(covey, "password")
 
-    assert (await last(covey))[0].purpose == "reset-password"
+    assert (await last_letter(covey))[0].purpose == "reset-password"
 
 
 # --- choosing a new password ---
@@ -158,7 +155,7 @@ async def test_the_holder_is_told_of_it(covey: Harness) -> None:
 
     await reset(covey, await token_for(covey))
 
-    mail, letter = await last(covey)
+    mail, letter = await last_letter(covey)
     assert (mail.purpose, letter.address, letter.user_id, letter.token) == (
         "password-changed",
         EMAIL,
@@ -235,7 +232,7 @@ async def test_a_token_for_a_new_address_does_not_choose_a_password(covey: Harne
     who = await somebody(covey)
     client = await client_of(covey, await session_of(covey, who))
     await client.post("/v1/account/addresses", json={"email": NOBODYS, "password": PASSWORD})
-    token = (await last(covey))[1].token
+    token = (await last_letter(covey))[1].token
 
     assert comparable(await reset(covey, token)) == comparable(await reset(covey, "made-up"))
 

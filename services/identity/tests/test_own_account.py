@@ -6,7 +6,7 @@ import httpx
 import pyotp
 import pytest
 from covey_chassis.testing import Harness
-from covey_contracts.identity import AccountChanged, Letter, MailRequested, Person
+from covey_contracts.identity import AccountChanged, Letter, Person
 from covey_identity.attempts import FREE
 from covey_identity.domain.account import Account, AccountKind, NotAPerson, PersonalData
 
@@ -17,7 +17,8 @@ from .accounts import (
     command,
     comparable,
     exchange,
-    letters,
+    last_letter,
+    purposes,
     run,
     session_of,
     sign_on,
@@ -41,14 +42,6 @@ async def change(client: httpx.AsyncClient, version: str | None = None, **change
     """On the account as it is now, unless a version is given."""
     version = version or (await client.get("/v1/account")).headers["ETag"]
     return await client.patch("/v1/account", json=changes, headers=command(If_Match=version))
-
-
-async def purposes(covey: Harness) -> list[str]:
-    return [mail.purpose for mail, _ in await letters(covey)]
-
-
-async def last(covey: Harness) -> tuple[MailRequested, Letter]:
-    return (await letters(covey))[-1]
 
 
 # --- name, company, language, market region ---
@@ -141,7 +134,7 @@ async def test_a_new_password_takes_the_place_of_the_old_one(covey: Harness) -> 
 
     assert (await sign_on(covey, who.user_id, PASSWORD)).status_code == 401
     assert (await sign_on(covey, who.user_id, NEW)).status_code == 201
-    mail, letter = await last(covey)
+    mail, letter = await last_letter(covey)
     assert (mail.purpose, letter.address, letter.token) == ("password-changed", EMAIL, None)
 
 
@@ -160,7 +153,7 @@ async def test_a_token_for_a_forgotten_password_is_of_no_use_after_it(covey: Har
     _, client = await signed_on(covey)
     async with covey.client(None) as anybody:
         await anybody.post("/v1/forgotten/password", json={"email": EMAIL}, headers=command())
-        token = (await last(covey))[1].token
+        token = (await last_letter(covey))[1].token
 
         await replace(client)
 
@@ -200,7 +193,7 @@ async def test_what_a_thief_has_begun_with_the_former_password_comes_to_nothing(
     """They have the session's token, too."""
     who, client = await signed_on(covey)
     await ask(client, "thief@evil.example.org")
-    token = (await last(covey))[1].token
+    token = (await last_letter(covey))[1].token
     factor = await client.post("/v1/account/second-factor", json={"password": PASSWORD})
 
     await replace(client)
@@ -237,7 +230,7 @@ async def with_two_addresses(covey: Harness) -> tuple[Somebody, httpx.AsyncClien
     """Somebody who is written to at the other one."""
     who, client = await signed_on(covey)
     assert (await ask(client)).status_code == 202
-    assert (await prove(client, (await last(covey))[1].token)).status_code == 200
+    assert (await prove(client, (await last_letter(covey))[1].token)).status_code == 200
     return who, client
 
 
@@ -247,7 +240,7 @@ async def test_another_address_is_proven_before_it_is_used(covey: Harness) -> No
     answer = await ask(client)
 
     assert (answer.status_code, answer.json()) == (202, {"valid_hours": 24})
-    mail, letter = await last(covey)
+    mail, letter = await last_letter(covey)
     assert (mail.purpose, letter.address, letter.user_id) == ("verify-new-address", OTHER, who.user_id)
     assert (await client.get("/v1/account")).json()["addresses"] == [EMAIL]
     proven = await prove(client, letter.token)
@@ -260,7 +253,7 @@ async def test_another_address_is_proven_before_it_is_used(covey: Harness) -> No
 async def test_whoever_was_written_to_at_the_former_address_is_told_there(covey: Harness) -> None:
     await with_two_addresses(covey)
 
-    mail, letter = await last(covey)
+    mail, letter = await last_letter(covey)
 
     assert (mail.purpose, letter.address, letter.token) == ("address-changed", EMAIL, None)
 
@@ -272,7 +265,7 @@ async def test_whether_an_address_is_somebody_elses_is_told_to_its_mailbox_alone
     free, taken = await ask(client), await ask(client, other.email)
 
     assert comparable(free) == comparable(taken)
-    mail, letter = await last(covey)
+    mail, letter = await last_letter(covey)
     assert (mail.purpose, letter.address, letter.user_id, letter.token) == (
         "already-registered",
         other.email,
@@ -285,7 +278,7 @@ async def test_a_token_is_of_use_to_nobody_else_and_only_once(covey: Harness) ->
     _, client = await signed_on(covey)
     _, stranger = await signed_on(covey, email="other@alderquist.example.org")
     await ask(client)
-    token = (await last(covey))[1].token
+    token = (await last_letter(covey))[1].token
 
     by_another = await prove(stranger, token)
     first = await prove(client, token)
@@ -299,7 +292,7 @@ async def test_a_token_is_of_use_to_nobody_else_and_only_once(covey: Harness) ->
 async def test_an_address_that_somebody_else_has_proven_meanwhile_is_theirs(covey: Harness) -> None:
     _, client = await signed_on(covey)
     await ask(client)
-    token = (await last(covey))[1].token
+    token = (await last_letter(covey))[1].token
     await somebody(covey, email=OTHER)
 
     assert (await prove(client, token)).status_code == 422
@@ -327,7 +320,7 @@ async def test_one_can_go_back_to_a_former_address(covey: Harness) -> None:
     answer = await client.put("/v1/account/addresses/main", json={"email": EMAIL, "password": PASSWORD})
 
     assert (answer.status_code, answer.json()["addresses"]) == (200, [EMAIL, OTHER])
-    mail, letter = await last(covey)
+    mail, letter = await last_letter(covey)
     assert (mail.purpose, letter.address) == ("address-changed", OTHER)
 
 
@@ -345,12 +338,12 @@ async def test_a_former_employers_address_is_taken_out_and_opens_nothing_any_mor
     _, client = await with_two_addresses(covey)
     async with covey.client(None) as anybody:
         await anybody.post("/v1/forgotten/password", json={"email": EMAIL}, headers=command())
-        token = (await last(covey))[1].token
+        token = (await last_letter(covey))[1].token
 
         answer = await client.post("/v1/account/addresses/removal", json={"email": EMAIL, "password": PASSWORD})
 
         assert (answer.status_code, answer.json()["addresses"]) == (200, [OTHER])
-        mail, letter = await last(covey)
+        mail, letter = await last_letter(covey)
         assert (mail.purpose, letter) == (
             "address-removed",
             Letter(first_name="", last_name="", address=EMAIL, language="en"),
@@ -358,7 +351,7 @@ async def test_a_former_employers_address_is_taken_out_and_opens_nothing_any_mor
         late = await anybody.post("/v1/forgotten/password/reset", json={"token": token, "password": NEW})
         assert late.status_code == 422
         await anybody.post("/v1/forgotten/password", json={"email": EMAIL}, headers=command())
-        assert (await last(covey))[0].purpose == "no-account"
+        assert (await last_letter(covey))[0].purpose == "no-account"
 
 
 async def test_the_address_that_one_is_written_to_stays(covey: Harness) -> None:
@@ -414,4 +407,4 @@ async def test_a_token_for_an_address_is_kept_as_a_hash_alone(covey: Harness) ->
     _, client = await signed_on(covey)
     await ask(client)
 
-    assert await where_kept(covey, (await last(covey))[1].token or "") == []
+    assert await where_kept(covey, (await last_letter(covey))[1].token or "") == []

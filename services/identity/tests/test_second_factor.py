@@ -19,6 +19,7 @@ from .accounts import (
     comparable,
     exchange,
     letters,
+    purposes,
     run,
     session_of,
     sign_on,
@@ -63,10 +64,6 @@ async def challenge_for(covey: Harness, who: Somebody, password: str = PASSWORD)
 async def finish(covey: Harness, challenge: str, code: str) -> httpx.Response:
     async with covey.client(None) as anybody:
         return await anybody.post("/v1/sessions/second-factor", json={"challenge": challenge, "code": code})
-
-
-async def purposes(covey: Harness) -> list[str]:
-    return [mail.purpose for mail, _ in await letters(covey)]
 
 
 # --- which digits are good ---

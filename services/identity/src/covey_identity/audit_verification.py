@@ -202,9 +202,9 @@ async def _verify(database_url: str, keys: KeySet, kafka: KafkaSettings) -> tupl
     async with AsyncExitStack() as stack:
         engine = make_engine(database_url)
         stack.push_async_callback(engine.dispose)
-        connection = await stack.enter_async_context(engine.connect())
-        await connection.execution_options(isolation_level="REPEATABLE READ")
-        session = await stack.enter_async_context(AsyncSession(connection))
+        reading = await stack.enter_async_context(engine.connect())
+        await reading.execution_options(isolation_level="REPEATABLE READ")
+        session = await stack.enter_async_context(AsyncSession(reading))
         return await verify(session, anchors), bad
 
 

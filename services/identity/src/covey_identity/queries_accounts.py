@@ -16,7 +16,7 @@ from covey_identity.domain.mailed_token import MailedToken, TokenUse
 from covey_identity.domain.person_fields import address_key
 from covey_identity.domain.program_key import ProgramKey
 from covey_identity.domain.registration import Registration
-from covey_identity.domain.second_factor import RecoveryCode, SecondFactor
+from covey_identity.domain.second_factor import RecoveryCode, SecondFactor, SecondFactorOff
 from covey_identity.domain.session import AccountSession, SignOnChallenge
 from covey_identity.domain.user_ids import as_stored, draw_user_id
 
@@ -152,14 +152,13 @@ async def mailed_token(session: AsyncSession, digest: bytes, use: TokenUse) -> M
     return await session.scalar(select(MailedToken).where(MailedToken.token_sha256 == digest, MailedToken.use == use))
 
 
-async def forget_mailed_tokens(
-    session: AsyncSession, account_id: UUID, use: TokenUse, *, email: str | None = None
-) -> None:
-    """None of an account's tokens for this use is good any more, or none of this address. The account must be locked."""
-    forgotten = delete(MailedToken).where(MailedToken.account_id == account_id, MailedToken.use == use)
-    if email is not None:
-        forgotten = forgotten.where(MailedToken.email_key == address_key(email))
-    await session.execute(forgotten)
+async def forget_mailed_tokens(session: AsyncSession, account_id: UUID, use: TokenUse, *, email: str) -> None:
+    """None of an account's tokens for this use that went to this address is good any more. The account must be locked."""
+    await session.execute(
+        delete(MailedToken).where(
+            MailedToken.account_id == account_id, MailedToken.use == use, MailedToken.email_key == address_key(email)
+        )
+    )
 
 
 async def forget_begun(session: AsyncSession, account_id: UUID) -> None:
@@ -225,6 +224,24 @@ async def forget_challenges(session: AsyncSession, account_id: UUID) -> None:
 async def factor_of(session: AsyncSession, account_id: UUID) -> SecondFactor | None:
     """The account's app, on or not yet. Whoever changes it has locked the account."""
     return await session.get(SecondFactor, account_id, populate_existing=True)
+
+
+async def factor_asked_for(session: AsyncSession, account_id: UUID) -> SecondFactor | None:
+    """The account's app, if its holder is asked for what it shows."""
+    factor = await factor_of(session, account_id)
+    return None if factor is None or factor.on_since is None else factor
+
+
+async def load_factor(session: AsyncSession, account_id: UUID) -> SecondFactor:
+    """The same. The account must be locked.
+
+    Raises:
+        SecondFactorOff: none is on.
+    """
+    factor = await factor_asked_for(session, account_id)
+    if factor is None:
+        raise SecondFactorOff
+    return factor
 
 
 async def use_recovery_code(session: AsyncSession, account_id: UUID, digest: bytes, *, at: datetime) -> bool:

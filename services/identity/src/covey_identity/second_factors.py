@@ -10,7 +10,6 @@ from uuid import UUID
 from covey_chassis.access import signed_on
 from covey_chassis.access.requiring import token_of
 from covey_chassis.errors import FieldError, Invalid
-from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from covey_chassis.transaction import context_of
 from fastapi import Request
@@ -22,8 +21,9 @@ from covey_identity.confirming import confirm_before
 from covey_identity.domain import crockford
 from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import digest
-from covey_identity.domain.mail import Purpose, mail
+from covey_identity.domain.mail import Purpose
 from covey_identity.domain.second_factor import RECOVERY_LENGTH, FactorSecret, SecondFactor
+from covey_identity.mailing import tell_holder
 from covey_identity.queries_accounts import use_recovery_code
 
 PURPOSE = "second-factor"
@@ -62,8 +62,7 @@ async def check_factor(
     elif code is not None and await use_recovery_code(session, account.id, digest(code), at=at):
         author = Author("recovery code", account.id)
         await audit(session, Entry(act="recovery-code.used", author=author, subjects=[account.id]))
-        told = mail(Purpose.RECOVERY_CODE_USED, account.addressee(), context.keyring.seal)
-        await emit_rows(session, [(told, None)])
+        await tell_holder(session, account, Purpose.RECOVERY_CODE_USED, seal=context.keyring.seal)
     else:
         raise _wrong()
     await clear_attempts(session, PURPOSE, subject_of(str(account.id)))

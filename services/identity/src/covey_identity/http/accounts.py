@@ -4,18 +4,8 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from covey_chassis.access import (
-    By,
-    StaffRight,
-    staff,
-)
-from covey_chassis.http import (
-    Ctx,
-    IdempotencyKey,
-    Session,
-    refuses,
-    service_router,
-)
+from covey_chassis.access import By, StaffRight, staff
+from covey_chassis.http import Ctx, IdempotencyKey, Session, refuses, service_router
 from pydantic import BaseModel, Field
 
 from covey_identity.domain.account import Account, AccountNotFound, OwnAccount

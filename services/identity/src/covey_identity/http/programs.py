@@ -2,17 +2,8 @@
 
 from uuid import UUID
 
-from covey_chassis.access import (
-    By,
-    StaffRight,
-    staff,
-)
-from covey_chassis.http import (
-    Ctx,
-    Session,
-    refuses,
-    service_router,
-)
+from covey_chassis.access import By, StaffRight, staff
+from covey_chassis.http import Ctx, Session, refuses, service_router
 from pydantic import BaseModel
 
 from covey_identity.domain import person_fields as fields

@@ -3,16 +3,8 @@
 from typing import Annotated
 from uuid import UUID
 
-from covey_chassis.access import (
-    public,
-)
-from covey_chassis.http import (
-    Ctx,
-    IdempotencyKey,
-    Session,
-    refuses,
-    service_router,
-)
+from covey_chassis.access import public
+from covey_chassis.http import Ctx, IdempotencyKey, Session, refuses, service_router
 from pydantic import BaseModel, Field
 
 from covey_identity.domain.registration import NewRegistration, VerificationNotGood

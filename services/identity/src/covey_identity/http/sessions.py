@@ -4,24 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from covey_chassis.access import (
-    AccountLocked,
-    By,
-    SignOnNeeded,
-    public,
-    signed_on,
-)
+from covey_chassis.access import AccountLocked, By, SignOnNeeded, public, signed_on
 from covey_chassis.access.tokens import TOKEN_S
-from covey_chassis.http import (
-    After,
-    Ctx,
-    Limit,
-    Page,
-    Session,
-    page_of,
-    refuses,
-    service_router,
-)
+from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, refuses, service_router
 from fastapi import Depends, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field

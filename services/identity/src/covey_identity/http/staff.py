@@ -3,19 +3,8 @@
 from typing import Annotated, Self
 from uuid import UUID
 
-from covey_chassis.access import (
-    StaffRight,
-)
-from covey_chassis.http import (
-    After,
-    Ctx,
-    Limit,
-    Page,
-    Session,
-    page_of,
-    refuses,
-    service_router,
-)
+from covey_chassis.access import StaffRight
+from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, refuses, service_router
 from covey_chassis.operations import Operator, only_operators
 from fastapi import Depends, Response
 from fastapi.security import HTTPBearer

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_identity.audit import Author, Entry, audit, refusals_audited
 from covey_identity.domain.bearer_secret import digest, new_secret
 from covey_identity.domain.session import AccountSession, ChallengeNotGood
-from covey_identity.queries_accounts import challenge_of_token, factor_of, load_account
+from covey_identity.queries_accounts import challenge_of_token, factor_asked_for, load_account
 from covey_identity.second_factors import check_factor, count_attempt
 from covey_identity.settings import Settings
 
@@ -30,8 +30,8 @@ async def finish_sign_on(
         await count_attempt(context, found.account_id)
         account = await load_account(session, found.account_id)
         asked = await challenge_of_token(session, digest(challenge), at=context.clock.now())
-        factor = await factor_of(session, account.id)
-        if asked is None or factor is None or factor.on_since is None:
+        factor = await factor_asked_for(session, account.id)
+        if asked is None or factor is None:
             raise ChallengeNotGood
         await check_factor(context, session, account, factor, code)
         await session.delete(asked)

@@ -1,15 +1,15 @@
 """Somebody wants other recovery codes."""
 
 from covey_chassis.access import Actor
-from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.audit import Author, Entry, audit, refusals_audited
 from covey_identity.confirming import Confirmed, check_confirmed
-from covey_identity.domain.mail import Purpose, mail
-from covey_identity.domain.second_factor import RecoveryCode, SecondFactorOff
-from covey_identity.queries_accounts import factor_of, forget_recovery_codes
+from covey_identity.domain.mail import Purpose
+from covey_identity.domain.second_factor import RecoveryCode
+from covey_identity.mailing import tell_holder
+from covey_identity.queries_accounts import forget_recovery_codes, load_factor
 from covey_identity.second_factors import check_factor
 
 
@@ -26,14 +26,11 @@ async def renew_recovery_codes(
     author = Author.of(actor, "own account")
     async with refusals_audited(context, "recovery-codes.renewed", author, session=session):
         account = await check_confirmed(session, actor, confirmed)
-        factor = await factor_of(session, account.id)
-        if factor is None or factor.on_since is None:
-            raise SecondFactorOff
+        factor = await load_factor(session, account.id)
         await check_factor(context, session, account, factor, code)
         await forget_recovery_codes(session, account.id)
         kept, codes = RecoveryCode.draw_all(account.id)
         session.add_all(kept)
         await audit(session, Entry(act="recovery-codes.renewed", author=author, subjects=[account.id]))
-        told = mail(Purpose.RECOVERY_CODES_RENEWED, account.addressee(), context.keyring.seal)
-        await emit_rows(session, [(told, None)])
+        await tell_holder(session, account, Purpose.RECOVERY_CODES_RENEWED, seal=context.keyring.seal)
         return codes

@@ -1,6 +1,5 @@
 """Whoever had forgotten their password chooses a new one, by a token that was mailed to them."""
 
-from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -8,9 +7,10 @@ from covey_identity.attempts import clear_attempts, subject_of
 from covey_identity.audit import Author, refusals_audited
 from covey_identity.domain.account import Account
 from covey_identity.domain.bearer_secret import digest
-from covey_identity.domain.mail import Purpose, mail
+from covey_identity.domain.mail import Purpose
 from covey_identity.domain.mailed_token import MailedToken, MailedTokenNotGood, TokenUse
 from covey_identity.ledger import lock_ledger
+from covey_identity.mailing import tell_holder
 from covey_identity.passwords import check_password, passwords_of
 from covey_identity.queries_accounts import (
     forget_begun,
@@ -51,7 +51,7 @@ async def reset_password(
         await clear_attempts(session, SIGN_ON, subject_of(account.user_id))
         ended = await end_sessions(session, account.id, at=at)
         await ledger.record("password.reset", Author("mailed token", account.id), ended, about=account.id)
-        await emit_rows(session, [(mail(Purpose.PASSWORD_CHANGED, account.addressee(), context.keyring.seal), None)])
+        await tell_holder(session, account, Purpose.PASSWORD_CHANGED, seal=context.keyring.seal)
         return account
 
 

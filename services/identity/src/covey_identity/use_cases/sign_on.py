@@ -11,7 +11,7 @@ from covey_identity.domain.bearer_secret import new_secret
 from covey_identity.domain.session import AccountSession, SignOnChallenge
 from covey_identity.domain.user_ids import as_stored
 from covey_identity.passwords import passwords_of
-from covey_identity.queries_accounts import credentials_of, factor_of, load_account
+from covey_identity.queries_accounts import credentials_of, factor_asked_for, load_account
 from covey_identity.settings import Settings
 
 PURPOSE = "sign-on"
@@ -57,9 +57,8 @@ async def sign_on(
         if renewed is not None:
             account.password_hash = renewed
         at, token = context.clock.now(), new_secret()
-        factor = await factor_of(session, account.id)
         begun: AccountSession | SignOnChallenge
-        if factor is not None and factor.on_since is not None:
+        if await factor_asked_for(session, account.id) is not None:
             begun = SignOnChallenge.begin(account.id, token, at=at)
         else:
             begun = AccountSession.start(account.id, token, at=at, hours=settings.session_hours)

@@ -3,17 +3,17 @@
 from uuid import UUID
 
 from covey_chassis.access import Actor
-from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.audit import Author, refusals_audited
 from covey_identity.confirming import Confirmed, check_confirmed
 from covey_identity.domain.account import Account, OwnAccount
-from covey_identity.domain.mail import Purpose, mail
-from covey_identity.domain.second_factor import SecondFactor, SecondFactorOff
+from covey_identity.domain.mail import Purpose
+from covey_identity.domain.second_factor import SecondFactor
 from covey_identity.ledger import lock_ledger
-from covey_identity.queries_accounts import factor_of, forget_recovery_codes, load_account
+from covey_identity.mailing import tell_holder
+from covey_identity.queries_accounts import forget_recovery_codes, load_account, load_factor
 from covey_identity.second_factors import check_factor
 from covey_identity.use_cases.end_session import end_sessions
 
@@ -32,7 +32,7 @@ async def turn_off_second_factor(
     async with refusals_audited(context, "second-factor.off", author, session=session):
         ledger = await lock_ledger(session)
         account = await check_confirmed(session, actor, confirmed)
-        factor = await _on(session, account.id)
+        factor = await load_factor(session, account.id)
         await check_factor(context, session, account, factor, code)
         await _take(context, session, account, factor)
         ended = await end_sessions(session, account.id, at=context.clock.now(), but=actor.session_id)
@@ -51,20 +51,13 @@ async def take_second_factor(context: Context, session: AsyncSession, account_id
         raise OwnAccount
     ledger = await lock_ledger(session)
     account = await load_account(session, account_id)
-    await _take(context, session, account, await _on(session, account_id))
+    await _take(context, session, account, await load_factor(session, account_id))
     ended = await end_sessions(session, account_id, at=context.clock.now())
     await ledger.record("second-factor.taken", Author.of(actor, "staff"), ended, about=account_id)
     return account
 
 
-async def _on(session: AsyncSession, account_id: UUID) -> SecondFactor:
-    factor = await factor_of(session, account_id)
-    if factor is None or factor.on_since is None:
-        raise SecondFactorOff
-    return factor
-
-
 async def _take(context: Context, session: AsyncSession, account: Account, factor: SecondFactor) -> None:
     await session.delete(factor)
     await forget_recovery_codes(session, account.id)
-    await emit_rows(session, [(mail(Purpose.SECOND_FACTOR_OFF, account.addressee(), context.keyring.seal), None)])
+    await tell_holder(session, account, Purpose.SECOND_FACTOR_OFF, seal=context.keyring.seal)

@@ -1,14 +1,14 @@
 """Somebody shows that their app works."""
 
 from covey_chassis.access import Actor
-from covey_chassis.outbox import emit_rows
 from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.audit import Author, refusals_audited
-from covey_identity.domain.mail import Purpose, mail
+from covey_identity.domain.mail import Purpose
 from covey_identity.domain.second_factor import RecoveryCode, SecondFactorOff, SecondFactorOn
 from covey_identity.ledger import lock_ledger
+from covey_identity.mailing import tell_holder
 from covey_identity.queries_accounts import factor_of, load_account
 from covey_identity.second_factors import check_factor
 from covey_identity.use_cases.end_session import end_sessions
@@ -38,5 +38,5 @@ async def turn_on_second_factor(context: Context, session: AsyncSession, actor: 
         session.add_all(kept)
         ended = await end_sessions(session, account.id, at=at, but=actor.session_id)
         await ledger.record("second-factor.on", author, ended, about=account.id)
-        await emit_rows(session, [(mail(Purpose.SECOND_FACTOR_ON, account.addressee(), context.keyring.seal), None)])
+        await tell_holder(session, account, Purpose.SECOND_FACTOR_ON, seal=context.keyring.seal)
         return codes
