@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from covey_chassis.access import Actor, By, Right, signed_on
+from covey_chassis.access import Actor, By, Right, StaffRight, signed_on
 from covey_chassis.access.checking import Held
-from covey_chassis.http import After, Limit, Page, Session, page_of, service_router
-from pydantic import BaseModel, Field
+from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, refuses, service_router
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
+from covey_identity.domain.account import Account, AccountNotFound
 from covey_identity.domain.group import GroupCopy
 
 router = service_router(prefix="/v1/access", tags=["user access"])
@@ -35,6 +36,54 @@ class GroupAccess(BaseModel):
     held: Annotated[list[HeldView], Field(description="Which of them where: by a grant of one's own, or a firm's.")]
     through_firms: list[str]
     primary: Annotated[str | None, Field(description="The name of the group's primary administrator.")]
+
+
+class OwnFirm(BaseModel):
+    """A brokerage firm that somebody is a member of."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    firm_id: UUID
+    firm_number: str
+    firm_name: str
+
+
+class OwnAccess(BaseModel):
+    """Who somebody is to the carrier: staff, a broker, an employer, or nobody yet."""
+
+    account_id: UUID
+    user_id: str
+    first_name: str
+    last_name: str
+    market_region: str
+    language: str
+    staff: Annotated[list[StaffRight], Field(description="Rights as the carrier's staff, in all groups.")]
+    firms: Annotated[list[OwnFirm], Field(description="By number.")]
+    has_groups: Annotated[bool, Field(description="Whether there is any group that they see.")]
+    codes_waiting: Annotated[int, Field(description="Access codes sent to an address of theirs, good and not entered.")]
+
+
+@router.get("", dependencies=[signed_on()], responses=refuses(AccountNotFound), summary="Who you are to the carrier")
+async def read_own_access(by: By, session: Session, ctx: Ctx) -> OwnAccess:
+    """To choose what to show somebody; what they may do is checked by each route."""
+    account = await session.get(Account, by.account_id)
+    if account is None:
+        raise AccountNotFound(id=by.account_id)
+    named = {"account_id": by.account_id, "at": ctx.clock.now()}
+    firms = (await session.execute(_FIRMS, named)).all()
+    waiting = (await session.execute(_WAITING, named)).one()
+    return OwnAccess(
+        account_id=account.id,
+        user_id=account.user_id,
+        first_name=account.first_name,
+        last_name=account.last_name,
+        market_region=account.market_region,
+        language=account.language,
+        staff=sorted(map(StaffRight, by.staff)),
+        firms=[OwnFirm.model_validate(firm) for firm in firms],
+        has_groups=waiting.has_groups,
+        codes_waiting=waiting.codes,
+    )
 
 
 @router.get("/groups", dependencies=[signed_on()], summary="The groups that you have access to")
@@ -82,6 +131,24 @@ async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy])
     return found
 
 
+_FIRMS = text(
+    """
+    SELECT firm.id AS firm_id, firm.firm_number, firm.firm_name
+      FROM firm_member AS member JOIN firm ON firm.id = member.firm_id
+     WHERE member.account_id = :account_id AND member.ended_at IS NULL
+     ORDER BY firm.firm_number
+    """
+)
+_WAITING = text(
+    """
+    SELECT EXISTS (SELECT FROM access_held WHERE account_id = :account_id) AS has_groups,
+           (SELECT count(*)
+              FROM account_address AS address
+              JOIN access_grant AS given ON given.email_key = address.email_key AND given.status = 'invited'
+              JOIN access_code AS code ON code.grant_id = given.id AND code.status = 'issued' AND code.expires_at > :at
+             WHERE address.account_id = :account_id) AS codes
+    """
+)
 _HELD = text(
     """
     SELECT group_id, rights, billing_units FROM access_held

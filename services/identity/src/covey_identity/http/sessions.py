@@ -7,7 +7,7 @@ from uuid import UUID
 from covey_chassis.access import AccountLocked, By, SignOnNeeded, public, signed_on
 from covey_chassis.access.tokens import TOKEN_S
 from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, refuses, service_router
-from fastapi import Depends, Response
+from fastapi import Depends, Query, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
@@ -156,6 +156,13 @@ class AccessToken(BaseModel):
     expires_in: Annotated[int, Field(description="Seconds.")] = TOKEN_S
 
 
+class SessionsAccessToken(AccessToken):
+    """One for a session, and when that is over."""
+
+    idle_ends_at: Annotated[datetime, Field(description="When the session is over unless it is used again.")]
+    expires_at: Annotated[datetime, Field(description="When it is over however much it is used.")]
+
+
 class ClientCredentials(Body):
     """Which program signs on."""
 
@@ -175,18 +182,29 @@ class Jwks(BaseModel):
     responses=refuses(SignOnNeeded),
     summary="Turn a session's token into an access token",
 )
-async def issue_access_token(bearer: SessionToken, session: Session, ctx: Ctx, told: Told) -> AccessToken:
+async def issue_access_token(
+    bearer: SessionToken,
+    session: Session,
+    ctx: Ctx,
+    told: Told,
+    in_background: Annotated[
+        bool, Query(description="For what goes on without anybody doing something: the session does not count as used.")
+    ] = False,
+) -> SessionsAccessToken:
     """A session that asks for none for some minutes is over."""
     if bearer is None:
         raise SignOnNeeded
-    token = await issue_token(
+    issued = await issue_token(
         session,
         bearer.credentials,
         at=ctx.clock.now(),
         idle_minutes=told.session_idle_minutes,
         key=signing_of(told).key,
+        in_background=in_background,
     )
-    return AccessToken(access_token=token)
+    return SessionsAccessToken(
+        access_token=issued.token, idle_ends_at=issued.idle_ends_at, expires_at=issued.expires_at
+    )
 
 
 @tokens.post(
