@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import uvicorn
-from covey_chassis.__main__ import server_config
 from covey_chassis.app import create_app
 from covey_chassis.service import Service
+from covey_chassis.serving import server_config
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,12 @@ log and its place in the metrics. An error that nobody turned into an answer bec
 
 import re
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from covey_chassis import problems
@@ -36,11 +38,32 @@ _HEADERS = {
 """Unless the route itself says otherwise."""
 
 
-class Edge:
-    """The outermost ASGI middleware of a service."""
+Document = Callable[[Scope, problems.Fault], Response]
+"""What goes wrong, as whoever asked has it shown."""
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class Edge:
+    """The outermost ASGI middleware: of a service, whose errors are problem documents; of pages, if it is told so.
+
+    Args:
+        app: what answers.
+        headers: what every answer has, unless the route itself says otherwise.
+        document: what an error becomes.
+        media_type: of these documents; an error of another type is the framework's, and is made one.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        headers: Mapping[str, str] = _HEADERS,
+        document: Document = problems.document,
+        media_type: str = problems.MEDIA_TYPE,
+    ) -> None:
         self.app = app
+        self.headers = headers
+        self.document = document
+        self.media_type = media_type
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,7 +73,7 @@ class Edge:
         given = headers.get(CORRELATION_HEADER, "")
         correlation_id = given if _CORRELATION_ID.fullmatch(given) else str(new_id())
         scope[problems.CORRELATION_ID] = correlation_id
-        answer = _Answer(scope, send, correlation_id)
+        answer = _Answer(self, scope, send)
         started = time.perf_counter()
         with ExitStack() as during:
             during.enter_context(structlog.contextvars.bound_contextvars(correlation_id=correlation_id))
@@ -62,36 +85,35 @@ class Edge:
                 if answer.status:
                     log.error("http.broken_off", exc_info=error)
                     raise
-                await problems.answer(scope, error)(scope, receive, answer.send)
+                await self.document(scope, problems.noted(scope, error))(scope, receive, answer.send)
             finally:
                 _account(scope, answer.status, time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         if len(scope["path"].encode(errors="replace")) > PATH_BYTES_MAX or len(scope["query_string"]) > QUERY_BYTES_MAX:
-            await problems.document(scope, problems.http_fault(414))(scope, receive, send)
+            await self.document(scope, problems.http_fault(414))(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
 
 class _Answer:
-    """Sends an answer with the headers that every answer has, and only problem documents where it is an error."""
+    """Sends an answer with the headers that every answer has; where it is an error, as a document of the edge's."""
 
-    def __init__(self, scope: Scope, send: Send, correlation_id: str) -> None:
+    def __init__(self, edge: Edge, scope: Scope, send: Send) -> None:
         self.status = 0
+        self._edge = edge
         self._scope = scope
         self._send = send
-        self._correlation_id = correlation_id
         self._replaced = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            media_type = Headers(raw=message["headers"]).get("content-type", "")
-            if message["status"] >= 400 and media_type != problems.MEDIA_TYPE:
+            media_type = Headers(raw=message["headers"]).get("content-type", "").partition(";")[0]
+            if message["status"] >= 400 and media_type != self._edge.media_type:
                 # The framework's own words, such as the plain text of its limit on bodies.
                 self._replaced = True
-                await problems.document(self._scope, problems.http_fault(message["status"]))(
-                    self._scope, _nothing, self._start
-                )
+                document = self._edge.document(self._scope, problems.http_fault(message["status"]))
+                await document(self._scope, _nothing, self._start)
             else:
                 await self._start(message)
         elif not self._replaced:
@@ -101,9 +123,9 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(raw=message["headers"])
-            for name, value in _HEADERS.items():
+            for name, value in self._edge.headers.items():
                 headers.setdefault(name, value)
-            headers[CORRELATION_HEADER] = self._correlation_id
+            headers[CORRELATION_HEADER] = self._scope[problems.CORRELATION_ID]
             message["headers"] = headers.raw
         await self._send(message)
 

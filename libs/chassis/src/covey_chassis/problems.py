@@ -157,7 +157,12 @@ def _refused_by_database(error: DBAPIError) -> Fault:
 
 
 def answer(scope: Scope, error: Exception) -> Response:
-    """The problem document for an error. What the service itself did wrong is logged, with its traceback."""
+    """The problem document for an error."""
+    return document(scope, noted(scope, error))
+
+
+def noted(scope: Scope, error: Exception) -> Fault:
+    """What an error is to the client. What the service itself did wrong is logged, with its traceback."""
     fault = fault_of(error, Headers(scope=scope))
     if fault is UNAVAILABLE:
         log.warning("http.unavailable", error=type(error).__name__, sqlstate=sqlstate(error))
@@ -165,7 +170,7 @@ def answer(scope: Scope, error: Exception) -> Response:
         log.error("http.failed", exc_info=error)
     elif fault is UNACCEPTABLE_VALUE:
         log.error("http.validation_gap", exc_info=error)
-    return document(scope, fault)
+    return fault
 
 
 def document(scope: Scope, fault: Fault) -> Response:

@@ -49,16 +49,11 @@ class KafkaSettings(_Settings):
         return self
 
 
-class ServiceSettings(_Settings):
-    """Settings that all services share. Secrets never show in a dump."""
+class ProcessSettings(_Settings):
+    """Settings of whatever answers HTTP. Secrets never show in a dump."""
 
     model_config = SettingsConfigDict(env_prefix="COVEY_", frozen=True)
 
-    database_url: Annotated[SecretStr, Field(description="Requests, and whatever acts for a person.")]
-    worker_database_url: Annotated[SecretStr, Field(description="Consumers, sweeps and the relay.")]
-    owner_database_url: Annotated[SecretStr | None, Field(description="Migrations only.")] = None
-    database_pool_size: int = 10
-    kafka: Annotated[KafkaSettings, Field(default_factory=lambda: KafkaSettings())]  # noqa: PLW0108 - mypy's plugin wants a function
     http_host: str = "127.0.0.1"
     http_port: int = 8000
     trusted_proxies: Annotated[
@@ -67,10 +62,26 @@ class ServiceSettings(_Settings):
             description="Addresses or networks, with commas between, whose word is taken for where a request came from."
         ),
     ] = ""
-    operator_token: Annotated[SecretStr, Field(description="Bearer token of the operator's routes.", min_length=16)]
     zone: Annotated[ZoneInfo, Field(description="The carrier's time zone: it settles which day it is.")] = ZoneInfo(
         "America/Los_Angeles"
     )
+    log_level: str = "INFO"
+
+    @field_validator("zone", mode="before")
+    @classmethod
+    def _named_zone(cls, value: object) -> object:
+        return ZoneInfo(value) if isinstance(value, str) else value
+
+
+class ServiceSettings(ProcessSettings):
+    """Settings that all services share."""
+
+    database_url: Annotated[SecretStr, Field(description="Requests, and whatever acts for a person.")]
+    worker_database_url: Annotated[SecretStr, Field(description="Consumers, sweeps and the relay.")]
+    owner_database_url: Annotated[SecretStr | None, Field(description="Migrations only.")] = None
+    database_pool_size: int = 10
+    kafka: Annotated[KafkaSettings, Field(default_factory=lambda: KafkaSettings())]  # noqa: PLW0108 - mypy's plugin wants a function
+    operator_token: Annotated[SecretStr, Field(description="Bearer token of the operator's routes.", min_length=16)]
     access_url: Annotated[
         str | None,
         Field(description="Where the service is that owns the facts of access. Without it rights can't be verified."),
@@ -94,7 +105,6 @@ class ServiceSettings(_Settings):
     sealing_public_keys: Path | None = None
     sealing_private_keys: Path | None = None
     failpoints: Annotated[str, Field(description="Tests only: see covey_chassis.failpoints.")] = ""
-    log_level: str = "INFO"
 
     @model_validator(mode="after")
     def _access_complete(self) -> Self:
@@ -111,8 +121,3 @@ class ServiceSettings(_Settings):
     @classmethod
     def _split_roles(cls, value: object) -> object:
         return frozenset(part.strip() for part in value.split(",")) if isinstance(value, str) else value
-
-    @field_validator("zone", mode="before")
-    @classmethod
-    def _named_zone(cls, value: object) -> object:
-        return ZoneInfo(value) if isinstance(value, str) else value
