@@ -1,7 +1,7 @@
 # The menu. Needs Python 3.11+ and make; everything else comes from the committed, hashed lock files.
 PYTHON ?= python3
 BIN := .venv/bin
-MEMBERS := libs/contracts libs/chassis services/identity services/membership services/transactions services/renewals services/notifications deploy/local
+MEMBERS := libs/contracts libs/chassis services/identity services/membership services/transactions services/renewals services/notifications services/portal deploy/local
 LOCKS := requirements.uv.lock requirements.lock $(MEMBERS:%=%/pyproject.toml)
 .DEFAULT_GOAL := help
 .PHONY: help run demo test check faults bench format stop clean lock contracts

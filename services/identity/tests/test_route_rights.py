@@ -52,6 +52,7 @@ POST /v1/account/second-factor/recovery-codes         401     422       422     
 POST /v1/access-codes/redemption                      401     422       422        422      422        422     422    422       422         401       401       401    403
 GET /v1/access                                        401     200       200        200      200        200     200    200       200         401       401       401    403
 GET /v1/access/groups                                 401     200       200        200      200        200     200    200       200         401       401       401    403
+GET /v1/access/groups/{group_id}                      401     404       200        200      404        200     404    404       404         401       401       401    403
 GET /v1/access-changes/{change_id}                    401     404       404        404      404        404     404    404       404         401       401       401    403
 GET /v1/groups/{group_id}/users                       401     403       403        200      403        403     403    200       403         401       401       401    403
 GET /v1/groups/{group_id}/firm-people                 401     403       403        200      403        403     403    200       403         401       401       401    403
@@ -71,6 +72,7 @@ GET /v1/audit                                         401     403       403     
 GET /v1/access-requests                               401     403       403        403      403        403     403    200       403         401       401       401    403
 POST /v1/access-requests/{reference}/approval         401     403       403        403      403        403     403    422       403         401       401       401    403
 POST /v1/access-requests/{reference}/decline          401     403       403        403      403        403     403    422       403         401       401       401    403
+GET /v1/access-requests/{reference}/form              401     403       403        403      403        403     403    404       403         401       401       401    403
 GET /v1/firms                                         401     403       403        403      403        403     403    200       403         401       401       401    403
 GET /v1/firms/{firm_id}/members                       401     403       403        403      403        403     403    404       403         401       401       401    403
 POST /v1/firms/{firm_id}/members                      401     403       403        403      403        403     403    422       403         401       401       401    403

@@ -12,7 +12,7 @@ from covey_notifications.domain.notification import Kind
 from covey_notifications.letter import compose
 from covey_notifications.mailbox import UnusableAddress, address, in_header, lines, one_line, parsed
 from covey_notifications.texts import render, spoken
-from covey_notifications.texts.__main__ import NAMES, main, samples
+from covey_notifications.texts.__main__ import LINK, NAMES, main, samples
 from covey_notifications.texts.words import DATES, in_a_column, in_fours, in_short, to_the_minute, written_out
 
 ABSURD = {
@@ -221,8 +221,10 @@ def test_every_text_is_whole_and_sound(name):
         assert "None" not in part
         assert "{{" not in part
         assert "{%" not in part
+    assert text.html.count(f'href="{LINK}"') == 1
+    assert text.plain.splitlines().count(LINK) == 1
     for trace in ("<img", "<script", "<link", "url(", "@import", "http:", "https:", "<b>"):
-        assert trace not in text.html
+        assert trace not in text.html.replace(LINK, "")
     assert text.html.count("<p") == text.html.count("</p>")
     assert text.html.count("<table") == text.html.count("</table>")
     assert "\n\n\n" not in text.plain
@@ -264,7 +266,7 @@ def test_what_a_reviewer_wrote_keeps_its_lines_and_its_direction():
     assert "\n    <b>Now</b> & see www.evil.example\n\n    يرجى تصحيح المساهمة.\n    Nomen" in text.plain
     assert text.html.count('<div dir="auto"') == 4
     assert "&lt;b&gt;Now&lt;/b&gt;" in text.html
-    assert "<a " not in text.html
+    assert text.html.count("<a ") == 1  # the page, and nothing that the reviewer wrote
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ class RunFile(TypedDict):
     services: dict[str, str]
     kafka: str
     databases: dict[str, str]
+    portal: str | None
     mail: str
     smtp: str
     pids: dict[str, int]

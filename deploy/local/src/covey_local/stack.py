@@ -37,7 +37,8 @@ class Stack:
     """PostgreSQL, Kafka, a mail catcher and the services, each a process of its own, kept alive while this lives.
 
     ``services`` names some of them; all is the default. With ``relays_apart`` each service runs as two processes:
-    ``<name>``, and ``<name>-relay`` which only relays. ``environment`` adds settings to single processes, by name.
+    ``<name>``, and ``<name>-relay`` which only relays. ``portal`` adds the pages for people. ``environment`` adds settings
+    to single processes, by name.
     ``fresh`` deletes all data first. The other parameters are those of ``Infrastructure``.
     """
 
@@ -49,6 +50,7 @@ class Stack:
         services: Sequence[str] | None = None,
         durable: bool = True,
         relays_apart: bool = False,
+        portal: bool = False,
         links: Links | None = None,
         fresh: bool = False,
         cache: Path | None = None,
@@ -69,6 +71,7 @@ class Stack:
         self.progress = self.infrastructure.progress
         self._durable = durable
         self._relays_apart = relays_apart
+        self._portal = portal
         self._fresh = fresh
         self._environment = environment or {}
         self._supervisor = Supervisor(self.home.running, say=self.progress.say, changed=self._write_run_file)
@@ -90,7 +93,7 @@ class Stack:
             self._access_ports = await self._ways_to_access()
             await self._prepare()
             services = [part for service in self._services for part in self._processes(service)]
-            await asyncio.gather(*map(self._start_part, [self._mail(), *services]))
+            await asyncio.gather(*map(self._start_part, [self._mail(), *services, *self._pages()]))
             await self._make_accounts()
             self._write_run_file()
             for part, process in self.home.running.entries():
@@ -173,6 +176,7 @@ class Stack:
             "databases": {
                 service.name: self.infrastructure.database_urls(service.name).request for service in self._services
             },
+            "portal": self._portal_url if self._portal else None,
             "mail": self._url("mail"),
             "smtp": f"127.0.0.1:{self._ports['smtp']}",
             "pids": self.home.running.pids(),
@@ -190,6 +194,8 @@ class Stack:
         for service in self._services:
             wanted[service.name] = service.port
             wanted[f"{service.name}-relay"] = service.port + topology.RELAY_PORT_DISTANCE
+        if self._portal:
+            wanted["portal"] = topology.PORTAL
         return {name: port if self._durable else None for name, port in wanted.items()}
 
     async def _prepare(self) -> None:
@@ -280,6 +286,35 @@ class Stack:
             ready_path="/messages?after=999999999",
         )
 
+    def _pages(self) -> list[HttpProcess]:
+        """The portal, where it is wanted. By its name, not its number: a passkey is bound to a name."""
+        if not self._portal:
+            return []
+        asked = {f"COVEY_{name.upper()}_URL": self._url(name) for name in topology.ASKED_BY_PORTAL}
+        return [
+            HttpProcess(
+                name="portal",
+                command=Command(
+                    arguments=[sys.executable, "-m", "covey_portal"],
+                    log=self.home.logs / "portal.log",
+                    environment={
+                        **_own_environment(),
+                        **asked,
+                        "COVEY_HTTP_HOST": "127.0.0.1",
+                        "COVEY_HTTP_PORT": str(self._ports["portal"]),
+                        "COVEY_PORTAL_URL": self._portal_url,
+                        **self._environment.get("portal", {}),
+                    },
+                ),
+                url=self._url("portal"),
+                ready_path="/readyz",
+            )
+        ]
+
+    @property
+    def _portal_url(self) -> str:
+        return f"http://localhost:{self._ports['portal']}"
+
     def _processes(self, service: Service) -> list[ServiceProcess]:
         if not self._relays_apart:
             return [self._process(service, service.name, roles="http,consumers,relay,workers")]
@@ -308,6 +343,7 @@ class Stack:
                 "COVEY_SMTP_PORT": str(self._ports["smtp"]),
                 "COVEY_SMTP_TLS": "none",
                 "COVEY_MAIL_FROM": MAIL_FROM,
+                **({"COVEY_PORTAL_URL": self._portal_url} if self._portal else {}),
             }
         settings |= self._access_settings(service)
         return ServiceProcess(
@@ -330,6 +366,7 @@ class Stack:
                 "COVEY_TOKEN_KEYS": str(keys.token_file(self._keys)),
                 "COVEY_LISTENER_CREDENTIALS": json.dumps(credentials),
                 "COVEY_CODE_SECRET": secrets.code_secret,
+                **({"COVEY_TRUSTED_PROXIES": "127.0.0.1"} if self._portal else {}),
             }
         if self._access_url is None:
             return {}

@@ -53,6 +53,10 @@ SERVICES = (
     Service(name="notifications", port=20103, sends_mail=True),
 )
 
+PORTAL = 20110
+"""Pages for people. It has no database: it asks these services in their name."""
+ASKED_BY_PORTAL = ("identity", "membership", "transactions", "renewals")
+
 LISTENERS = tuple(service.name for service in SERVICES if not service.owns_access)
 """Who has to hear of every change of access before it is said to be done."""
 

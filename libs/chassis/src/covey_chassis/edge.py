@@ -6,7 +6,7 @@ log and its place in the metrics. An error that nobody turned into an answer bec
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 
 import structlog
@@ -49,7 +49,7 @@ class Edge:
         app: what answers.
         headers: what every answer has, unless the route itself says otherwise.
         document: what an error becomes.
-        media_type: of these documents; an error of another type is the framework's, and is made one.
+        media_types: of errors that are left as they are; one of another type is the framework's, and is made a document.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Edge:
         *,
         headers: Mapping[str, str] = _HEADERS,
         document: Document = problems.document,
-        media_type: str = problems.MEDIA_TYPE,
+        media_types: Collection[str] = (problems.MEDIA_TYPE,),
     ) -> None:
         self.app = app
         self.headers = headers
         self.document = document
-        self.media_type = media_type
+        self.media_types = media_types
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,7 +109,7 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             media_type = Headers(raw=message["headers"]).get("content-type", "").partition(";")[0]
-            if message["status"] >= 400 and media_type != self._edge.media_type:
+            if message["status"] >= 400 and media_type not in self._edge.media_types:
                 # The framework's own words, such as the plain text of its limit on bodies.
                 self._replaced = True
                 document = self._edge.document(self._scope, problems.http_fault(message["status"]))

@@ -46,6 +46,13 @@ class Settings(ServiceSettings):
         AfterValidator(usable_mailbox),
         Field(description="The sender, such as `Covey <no-reply@carrier.example>`."),
     ]
+    portal_url: Annotated[
+        str | None,
+        Field(
+            pattern="^https?://[^/]+$",
+            description="Where people go on: messages lead there. Without it they lead nowhere.",
+        ),
+    ] = None
     mail_concurrency: Annotated[
         int, Field(description="How many messages one process sends at the same time.", ge=1, le=LANES_MAX)
     ] = 4

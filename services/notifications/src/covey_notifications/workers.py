@@ -39,6 +39,7 @@ async def send_due(context: Context, *, lane: int) -> bool:
                     sender=sender,
                     new_first=lane % 2 == 0,
                     clock=context.clock,
+                    portal_url=settings.portal_url,
                 )
             if not found:
                 return False

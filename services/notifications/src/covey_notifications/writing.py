@@ -21,6 +21,7 @@ from covey_notifications.domain.account import AccountCopy
 from covey_notifications.domain.group import GroupCopy
 from covey_notifications.domain.notification import REQUESTED, Kind, Notification, Recipient
 from covey_notifications.letter import Letter, compose
+from covey_notifications.links import link_of
 from covey_notifications.mailbox import UnusableAddress, address, lines
 from covey_notifications.smtp import NotSent
 from covey_notifications.texts import DEFAULT_LANGUAGE, Value, render, spoken
@@ -51,7 +52,14 @@ class Reader:
 
 
 def write(
-    notification: Notification, copies: Copies, keyring: Keyring, *, sender: Address, zone: ZoneInfo, at: datetime
+    notification: Notification,
+    copies: Copies,
+    keyring: Keyring,
+    *,
+    sender: Address,
+    zone: ZoneInfo,
+    at: datetime,
+    portal_url: str | None = None,
 ) -> Letter:
     """The email.
 
@@ -72,6 +80,7 @@ def write(
         spoken(reader.language),
         name=reader.name,
         reference=reference,
+        link=link_of(notification, portal_url, words.get("token")),
         recipient=notification.recipient,
         group_number=notification.group_number,
         legal_name=notification.legal_name,

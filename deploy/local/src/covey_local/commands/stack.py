@@ -38,7 +38,9 @@ def run(
     """Start the whole platform, keep it alive, and end it on Ctrl-C. Data stay."""
     from covey_local.stack import Stack
 
-    stack = Stack(folder, fresh=fresh, relays_apart=relays_apart, brokers=brokers, progress=ConsoleProgress(out))
+    stack = Stack(
+        folder, fresh=fresh, relays_apart=relays_apart, brokers=brokers, portal=True, progress=ConsoleProgress(out)
+    )
     asyncio.run(run_until_stopped(stack, out, once_up=_import_sample if sample else None))
 
 
@@ -117,6 +119,8 @@ def _print_addresses(run_file: RunFile) -> None:
     table = Table("what", "address", "process", "ready", box=None, pad_edge=False)
     for name, url in run_file["services"].items():
         table.add_row(name, f"{url}/docs", str(run_file["pids"].get(name, "-")), _ready(url))
+    if run_file["portal"]:
+        table.add_row("portal", run_file["portal"], str(run_file["pids"].get("portal", "-")), "")
     table.add_row("mail", f"{run_file['mail']}/messages", str(run_file["pids"].get("mail", "-")), "")
     addresses = run_file["kafka"].split(",")
     for broker, address in zip(topology.BROKERS[len(addresses)], addresses, strict=True):

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
 from covey_identity.domain.account import Account, AccountNotFound
-from covey_identity.domain.group import GroupCopy
+from covey_identity.domain.group import GroupCopy, GroupNotFound
 
 router = service_router(prefix="/v1/access", tags=["user access"])
 
@@ -93,6 +93,21 @@ async def list_own_groups(by: By, session: Session, limit: Limit, after: After) 
     query = select(GroupCopy).where(held.bindparams(account_id=by.account_id))
     groups, following = await page_of(session, query, by=[GroupCopy.group_id], limit=limit, after=after)
     return Page(items=await _access(session, by, groups), next=following)
+
+
+@router.get(
+    "/groups/{group_id}",
+    dependencies=[signed_on()],
+    responses=refuses(GroupNotFound),
+    summary="What you have access to in one group",
+)
+async def read_own_group(group_id: UUID, by: By, session: Session) -> GroupAccess:
+    """One in which you hold nothing is not found."""
+    group = await session.get(GroupCopy, group_id)
+    if group is None or not await queries.sees_group(session, by.account_id, group_id):
+        raise GroupNotFound(id=group_id)
+    (found,) = await _access(session, by, [group])
+    return found
 
 
 async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy]) -> list[GroupAccess]:

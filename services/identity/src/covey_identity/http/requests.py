@@ -165,6 +165,16 @@ async def read_status(reference: Reference, session: Session) -> RequestStatusVi
     return RequestStatusView.model_validate(request, from_attributes=True)
 
 
+@router.get(
+    "/{reference}/form",
+    dependencies=[APPROVING],
+    responses=refuses(AccessRequestNotFound),
+    summary="A request, with all that the officer wrote",
+)
+async def read_form(reference: Reference, session: Session) -> RequestView:
+    return await _view(session, await queries.request_by_reference(session, reference))
+
+
 @router.post(
     "/{reference}/approval",
     dependencies=[staff(StaffRight.ACCESS_APPROVE, before=draw_before)],

@@ -54,9 +54,10 @@ def spoken(language: str) -> str:
     return primary if primary in _TEMPLATES else DEFAULT_LANGUAGE
 
 
-def render(kind: str, language: str, **values: Value) -> Text:
-    """The message in one language. Text among the values is put on one line; in HTML it is escaped."""
+def render(kind: str, language: str, *, link: str | None = None, **values: Value) -> Text:
+    """The message in one language, and where it leads. Text among the values is put on one line; in HTML it is escaped."""
     templates = _TEMPLATES[language]
+    values["link"] = link
     clean = {name: _cleaned(value, one_line) for name, value in values.items()}
     named = {name: _cleaned(value, in_header) for name, value in values.items()}
     folder = f"{language}/{kind}"

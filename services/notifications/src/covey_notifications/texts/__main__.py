@@ -17,6 +17,7 @@ NAMES = {
     "usual": ("Ann Signer", "Oak Street Bakery, Inc."),
     "absurd": ('محمد <b>O\'Hara</b>, "Bob" 🎉', "Ærøskøbing & Søhne <script>alert(1)</script> " + "Nomenomenomen" * 20),
 }
+LINK = "https://portal.carrier.example/register/verification?token=Zm9yIGEgc2FtcGxlIGFsb25l"
 SAID = {
     "usual": "Please correct the contribution for part-time employees.\n\nThen submit:\n1. by June 30\n2. with the form.",
     "absurd": "<b>Now</b> & see www.evil.example\r\n\r\nيرجى تصحيح المساهمة\u202e.\n" + "Nomenomenomen" * 376,
@@ -42,7 +43,7 @@ def samples() -> Iterator[tuple[str, Text]]:
                 for how, (name, legal_name) in NAMES.items():
                     values = _facts(name, legal_name, SAID[how]) | facts
                     named = "-".join(filter(None, (language, kind, variant, how)))
-                    yield named, render(kind, language, **values)
+                    yield named, render(kind, language, link=LINK, **values)
 
 
 def _facts(name: str, legal_name: str, said: str) -> dict[str, Value]:

@@ -32,6 +32,7 @@ async def send_next(
     sender: Address,
     new_first: bool,
     clock: Clock,
+    portal_url: str | None = None,
 ) -> bool:
     """Send the next message that is due, and note what became of it; False when none is due.
 
@@ -47,7 +48,15 @@ async def send_next(
             if notification.is_expired(at=clock.now()):
                 raise NotSent(EXPIRED, lasting=True)
             await _check_access(session, notification)
-            letter = write(notification, copies, keyring, sender=sender, zone=clock.zone, at=clock.now())
+            letter = write(
+                notification,
+                copies,
+                keyring,
+                sender=sender,
+                zone=clock.zone,
+                at=clock.now(),
+                portal_url=portal_url,
+            )
             await server.send(letter)
         except NotSent as refusal:
             _note_refusal(session, notification, refusal, at=clock.now())

@@ -1,0 +1,157 @@
+"""How a page is made: a template, in the reader's language, with who they are and where they can go from here."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache, partial
+from http import HTTPStatus
+from importlib import resources
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+from covey_chassis.problems import CORRELATION_ID, Fault
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import Scope
+
+from covey_portal import languages, words
+from covey_portal.forms import Form
+from covey_portal.languages import N_, NAMES, Language
+from covey_portal.navigation import navigation
+from covey_portal.settings import PortalSettings
+from covey_portal.signed_on import SignedOn
+from covey_portal.site import Site, said
+
+LANGUAGE_COOKIE, THEME_COOKIE = "language", "theme"
+THEMES = ("system", "light", "dark")
+HTMX = "htmx-4.0.1.min.js"
+
+ERRORS: Mapping[int, tuple[str, str]] = {
+    403: (
+        N_("You cannot do this here"),
+        N_("The request did not come from a page of this site, or this is not yours."),
+    ),
+    404: (
+        N_("There is nothing here"),
+        N_("The address may be mistyped, or you no longer have access to what was here."),
+    ),
+    405: (N_("This cannot be done here"), N_("Go back to the page before, and try again.")),
+    413: (N_("That was too much"), N_("What was sent is larger than we can take.")),
+    503: (
+        N_("We cannot do this right now"),
+        N_("A part of our system is not answering. Nothing is lost. Wait a moment, then try again."),
+    ),
+}
+UNEXPECTED = (N_("Something went wrong"), N_("It is our fault, and we have a record of it. Try again, or call us."))
+
+
+@cache
+def _environment(language: Language, zone: ZoneInfo) -> Environment:
+    """Jinja's, for one language. A name that a template does not get is an error, never an empty place."""
+    made = Environment(
+        loader=PackageLoader("covey_portal"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.install_gettext_translations(languages.translations(language), newstyle=True)  # type: ignore[attr-defined]
+    made.globals |= {
+        "language": language,
+        "languages": NAMES,
+        "static": _static_addresses(),
+        "words": words,
+        "navigation": navigation,
+        "say": partial(said, language=language),
+        "day": partial(languages.day, language=language),
+        "moment": partial(languages.moment, language=language, zone=zone),
+        "month": partial(languages.month, language=language),
+    }
+    return made
+
+
+def language_of(request: Request) -> Language:
+    return languages.chosen(request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language", ""))
+
+
+def settings_of(request: Request) -> PortalSettings:
+    return cast("PortalSettings", request.app.state.settings)
+
+
+def site_of(request: Request) -> Site:
+    return cast("Site", request.app.state.site)
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page, or a part of one.
+
+    Args:
+        request: whose language, theme and sign-on it is made for.
+        template: its file.
+        status: HTTP's; by default 422 where ``form`` has complaints.
+        values: what the template needs.
+    """
+    form = values.get("form")
+    if isinstance(form, Form) and form.bad and status == HTTPStatus.OK:
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+    return HTMLResponse(render(request, template, **values), status)
+
+
+def render(request: Request, template: str, **values: Any) -> str:
+    """The page's text."""
+    settings, site = settings_of(request), site_of(request)
+    me: SignedOn | None = getattr(request.state, "me", None)
+    theme = request.cookies.get(THEME_COOKIE, "")
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return (
+        _environment(language_of(request), settings.zone)
+        .get_template(template)
+        .render(
+            me=me,
+            brand=settings.brand,
+            theme=theme if theme in THEMES else "system",
+            path=request.url.path,
+            here=here,
+            region=site.region(me.who.market_region if me else ""),
+            now=datetime.now(UTC),
+            **values,
+        )
+    )
+
+
+def error_page(scope: Scope, fault: Fault) -> Response:
+    """What went wrong, for people: what it means for them, and what they can do."""
+    request = Request(scope)
+    title, text = ERRORS.get(fault.status, UNEXPECTED if fault.status >= 500 else ERRORS[405])
+    return page(
+        request,
+        "error.html",
+        status=fault.status,
+        title=title,
+        text=text,
+        reference=scope.get(CORRELATION_ID, "") if fault.status >= 500 else "",
+    )
+
+
+# --- static files ---
+
+
+@cache
+def static_file(name: str) -> bytes | None:
+    """A file that browsers get as it is; None when there is none of this name."""
+    folder = resources.files("covey_portal") / "static"
+    known = {each.name for each in folder.iterdir() if each.name.endswith((".css", ".js", ".svg"))}
+    return (folder / name).read_bytes() if name in known else None
+
+
+@cache
+def _static_addresses() -> Mapping[str, str]:
+    """Where they are: the address changes with the content, so that browsers may keep them."""
+    addresses = {}
+    for key, name in (("css", "covey.css"), ("js", "covey.js"), ("htmx", HTMX), ("icon", "icon.svg")):
+        content = static_file(name)
+        assert content is not None
+        addresses[key] = f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
+    return addresses

@@ -1,0 +1,58 @@
+"""What services refuse, in the portal's words, by the problem's code. What is not here is shown as the service says it."""
+
+from collections.abc import Mapping
+
+from covey_portal.calling import Refused
+from covey_portal.languages import N_
+
+SENTENCES: Mapping[str, str] = {
+    # signing on
+    "sign-on-refused": N_("The user ID or the password is not right. Check both, and try again."),
+    "account-locked": N_("This account is locked. Call us, and we will help you."),
+    "too-many-attempts": N_("There were too many attempts. Wait a few minutes, then try again."),
+    "too-busy": N_("Too many people are signing on right now. Wait a moment, then try again."),
+    "challenge-not-good": N_("You showed your password too long ago. Sign on again."),
+    "factor-code-wrong": N_("The code is not right. Enter the six digits that your app shows now, or a recovery code."),
+    # codes
+    "code-not-good": N_("This code is not right for you. Check it against the email, and enter it again."),
+    "code-expired": N_(
+        "This code has expired: codes are good for 7 days. Ask the group's primary administrator for another one; a primary"
+        " administrator asks us."
+    ),
+    "code-used": N_("This code has been used already. What it gave is in your list of groups."),
+    "code-replaced": N_("A newer code was sent to you. Enter that one: it is in the latest email."),
+    "already-has-access": N_("You have access to this group already."),
+    # mailed tokens and passwords
+    "verification-not-good": N_("This link is no longer good, or was used already. Register again to get another one."),
+    "mailed-token-not-good": N_("This link is no longer good, or was used already. Ask for another one."),
+    "password-not-good": N_(
+        "Choose another password: 8 to 128 characters, not one that is commonly used, and not your name."
+    ),
+    "password-wrong": N_("The password is not right."),
+    # one's own account
+    "address-already-yours": N_("This address is yours already."),
+    "address-not-found": N_("This is none of your addresses."),
+    "main-address-stays": N_("We write to you at this address. Choose another one for that first."),
+    "second-factor-on": N_("Your second factor is on already."),
+    "second-factor-off": N_("You have no second factor."),
+    "stale-version": N_("Somebody changed this while you were looking at it. Look at it as it is now, and try again."),
+    # managing access
+    "more-than-you-hold": N_("You can give the rights that you hold, and no others."),
+    "user-already-there": N_("This person has access already, or was invited."),
+    "user-not-found": N_("This person has no access any more."),
+    "primary-is-the-carriers": N_("The primary administrator is chosen by us: call us to change it."),
+    "primary-holds-everything": N_("A primary administrator holds every right."),
+    "not-broker-of-record": N_("This firm is not the group's broker of record."),
+    "not-yours": N_("You do not have access to this."),
+    # requests
+    "access-request-not-found": N_("There is no request with this reference number. Check it, and try again."),
+    "group-does-not-match": N_("The group that you chose is not the one that the form names."),
+    "group-not-found": N_("There is no such group."),
+    "own-request": N_("You are named in this request: somebody else decides it."),
+    "illegal-move": N_("This has been done already, or can no longer be done."),
+}
+
+
+def sentence_of(refused: Refused) -> str:
+    """What to say to a person, in English, to be translated."""
+    return SENTENCES.get(refused.code, refused.title)

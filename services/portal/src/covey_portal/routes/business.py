@@ -1,0 +1,130 @@
+"""Renewals and transactions, to be listed, opened and read (R-19, R-22, R-23, R-40, R-41)."""
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from covey_portal.calling import Json, Refused, To
+from covey_portal.forms import Form
+from covey_portal.languages import N_
+from covey_portal.pages import page
+from covey_portal.signed_on import Me, SignedOn
+from covey_portal.words import RENEWAL_STATUSES, TRANSACTION_STATUSES
+
+router = APIRouter()
+
+A_PAGE = 25
+NOT_FOUND_SO = N_("These filters cannot be. Clear them, and try again.")
+
+
+def _firm(me: SignedOn, wanted: str | None) -> str | None:
+    """A broker sees their firm's groups; of several firms, the one that they choose, or all."""
+    numbers = [firm.firm_number for firm in me.who.firms]
+    return wanted if wanted in numbers else (numbers[0] if len(numbers) == 1 else None)
+
+
+@router.get("/renewals")
+async def list_months(request: Request, me: Me, firm: str | None = None) -> Response:
+    months = await me.get(To.RENEWALS, "/v1/renewals/months", firm_number=_firm(me, firm))
+    return page(request, "renewals.html", months=months, firm=_firm(me, firm) or "")
+
+
+@router.get("/renewals/{month}")
+async def list_renewals(
+    request: Request, me: Me, month: str, firm: str | None = None, after: str | None = None, n: int = 1
+) -> Response:
+    number = _firm(me, firm)
+    found = await me.get(To.RENEWALS, "/v1/renewals", month=month, firm_number=number, after=after, limit=A_PAGE)
+    return page(request, "renewals_of_month.html", found=found, of=month, number=n, more=_more(request, found, n))
+
+
+@router.get("/book")
+async def show_book(
+    request: Request, me: Me, q: str = "", status: str = "", after: str | None = None, n: int = 1
+) -> Response:
+    form, found = Form.of(q=q, status=status), None
+    try:
+        found = await me.get(
+            To.RENEWALS,
+            "/v1/book",
+            q=q.strip() or None,
+            status=status if status in RENEWAL_STATUSES else None,
+            after=after,
+            limit=A_PAGE,
+        )
+    except Refused as refused:
+        if refused.status != 422:
+            raise
+        form.problem = NOT_FOUND_SO
+    return page(
+        request, "book.html", form=form, found=found or _NOTHING, number=n, more=_more(request, found or _NOTHING, n)
+    )
+
+
+_NOTHING: Json = {"items": [], "next": None}
+
+
+@router.get("/groups/{group_id}/renewals")
+async def list_renewals_of_group(request: Request, me: Me, group_id: UUID) -> Response:
+    group = await me.get(To.IDENTITY, f"/v1/access/groups/{group_id}")
+    found = await me.all(To.RENEWALS, f"/v1/groups/{group_id}/renewals")
+    return page(request, "renewals_of_group.html", found=found, group=group)
+
+
+FILTERS = ("status", "group_number", "created_from", "created_to", "q")
+
+
+@router.get("/transactions")
+async def list_transactions(request: Request, me: Me, after: str | None = None, n: int = 1) -> Response:
+    """All filters are in the address: a list is a link."""
+    wanted = {name: request.query_params.get(name, "").strip() for name in FILTERS}
+    wanted["status"] = wanted["status"] if wanted["status"] in TRANSACTION_STATUSES else ""
+    form, found = Form.of(**wanted), _NOTHING
+    try:
+        sought = {name: value or None for name, value in wanted.items()}
+        found = await me.get(To.TRANSACTIONS, "/v1/transactions", after=after, limit=A_PAGE, **sought)
+    except Refused as refused:
+        if refused.status != 422:
+            raise
+        form.problem = NOT_FOUND_SO
+    return page(
+        request,
+        "transactions.html",
+        form=form,
+        found=found,
+        filtered=any(wanted.values()),
+        number=n,
+        more=_more(request, found, n),
+    )
+
+
+def _more(request: Request, found: Json, number: int) -> str:
+    """The address of the next page, with the filters of this one; empty on the last."""
+    if not found["next"]:
+        return ""
+    kept = [(name, value) for name, value in request.query_params.items() if name not in ("after", "n")]
+    return f"{request.url.path}?{urlencode([*kept, ('after', found['next']), ('n', number + 1)])}"
+
+
+@router.get("/transactions/{transaction_id}")
+async def show_transaction(request: Request, me: Me, transaction_id: UUID) -> Response:
+    summary = await me.get(To.TRANSACTIONS, f"/v1/transactions/{transaction_id}")
+    group_id = summary["group"]["group_id"]
+    found = await me.get(To.TRANSACTIONS, f"/v1/groups/{group_id}/transactions/{transaction_id}")
+    return page(request, "transaction.html", found=found, review=False)
+
+
+# --- the carrier's reviewers ---
+
+
+@router.get("/staff/reviews")
+async def list_reviews(request: Request, me: Me, after: str | None = None, n: int = 1) -> Response:
+    found = await me.get(To.TRANSACTIONS, "/v1/reviews", after=after, limit=A_PAGE)
+    return page(request, "reviews.html", found=found, number=n, more=_more(request, found, n))
+
+
+@router.get("/staff/reviews/{transaction_id}")
+async def show_review(request: Request, me: Me, transaction_id: UUID) -> Response:
+    found = await me.get(To.TRANSACTIONS, f"/v1/reviews/{transaction_id}")
+    return page(request, "transaction.html", found=found, review=True)

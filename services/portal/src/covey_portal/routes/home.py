@@ -1,0 +1,66 @@
+"""The home page, by who somebody is: broker, employer, the carrier's staff, or nobody yet (R-19)."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from covey_portal.calling import Away, Json, Refused, To
+from covey_portal.forms import Form
+from covey_portal.navigation import APPROVING, REVIEWING, sees_business
+from covey_portal.pages import page
+from covey_portal.signed_on import Me, SignedOn
+
+router = APIRouter()
+
+FEW = 5
+
+
+@router.get("/")
+async def show_home(request: Request, me: Me) -> Response:
+    """A part whose service does not answer says so; the others are there."""
+    groups, months, asked, recent, requests, reviews = await asyncio.gather(
+        _part(me.get(To.IDENTITY, "/v1/access/groups", limit=FEW), wanted=me.who.has_groups),
+        _months(me),
+        _part(_transactions(me, status="action required"), wanted=sees_business(me.who)),
+        _part(_transactions(me), wanted=sees_business(me.who)),
+        _part(
+            me.get(To.IDENTITY, "/v1/access-requests", status="submitted", limit=FEW),
+            wanted=APPROVING in me.who.staff,
+        ),
+        _part(me.get(To.TRANSACTIONS, "/v1/reviews", limit=FEW), wanted=REVIEWING in me.who.staff),
+    )
+    return page(
+        request,
+        "home.html",
+        groups=groups,
+        months=months,
+        asked=asked,
+        recent=recent,
+        requests=requests,
+        reviews=reviews,
+        form=Form(),
+        sees_business=sees_business(me.who),
+    )
+
+
+async def _months(me: SignedOn) -> dict[str, Any] | None:
+    """A broker's are those of the firm's groups; of several firms, of all that they see."""
+    number = me.who.firms[0].firm_number if len(me.who.firms) == 1 else None
+    return await _part(me.get(To.RENEWALS, "/v1/renewals/months", firm_number=number), wanted=sees_business(me.who))
+
+
+async def _transactions(me: SignedOn, status: str | None = None) -> Json:
+    found: Json = await me.get(To.TRANSACTIONS, "/v1/transactions", limit=FEW, status=status)
+    return found
+
+
+async def _part(question: Any, *, wanted: bool) -> dict[str, Any] | None:
+    """What is shown there: ``away`` where it cannot be had right now; None where there is nothing to ask for."""
+    if not wanted:
+        question.close()
+        return None
+    try:
+        return {"away": False, **await question}
+    except (Away, Refused):
+        return {"away": True, "items": []}

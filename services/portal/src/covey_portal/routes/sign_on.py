@@ -1,0 +1,129 @@
+"""Signing on and off (R-04)."""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import JSONResponse, RedirectResponse
+
+from covey_portal.calling import Answer, Refused, To
+from covey_portal.forms import Form
+from covey_portal.languages import LANGUAGES, N_
+from covey_portal.pages import LANGUAGE_COOKIE, page
+from covey_portal.preferences import keep
+from covey_portal.refusals import sentence_of
+from covey_portal.signed_on import (
+    Me,
+    SignedOn,
+    SignOnNeeded,
+    forget,
+    local,
+    remember,
+    services_of,
+    session_token_of,
+)
+
+router = APIRouter()
+
+NOTES = {
+    "signed-off": N_("You are signed off."),
+    "ended": N_("Your session is over. What you had saved is there when you sign on again."),
+}
+USER_ID = N_("Enter your user ID")
+PASSWORD = N_("Enter your password")
+CODE = N_("Enter the code")
+
+
+@router.get("/sign-on")
+async def show_sign_on(request: Request, next: str = "/", note: str = "") -> Response:  # noqa: A002 - as the address has it
+    return page(request, "sign_on.html", form=Form(), next=local(next), note=NOTES.get(note, ""))
+
+
+@router.post("/sign-on")
+async def sign_on(request: Request) -> Response:
+    form = await Form.read(request)
+    onward = local(form["next"])
+    if not form.lacks(user_id=USER_ID, password=PASSWORD):
+        try:
+            answer = await services_of(request).ask(
+                To.IDENTITY,
+                "POST",
+                "/v1/sessions",
+                json={"user_id": form["user_id"], "password": form.raw("password")},
+            )
+        except Refused as refused:
+            form.refuse(refused)
+        else:
+            if answer.status == 202:
+                return _second_step(request, Form(), answer.body["challenge"], onward)
+            return await _go_on(request, answer, onward)
+    return page(request, "sign_on.html", form=form, next=onward, note="")
+
+
+@router.post("/sign-on/second-factor")
+async def show_second_factor(request: Request) -> Response:
+    form = await Form.read(request)
+    onward = local(form["next"])
+    if not form.lacks(code=CODE):
+        try:
+            answer = await services_of(request).ask(
+                To.IDENTITY,
+                "POST",
+                "/v1/sessions/second-factor",
+                json={"challenge": form.raw("challenge"), "code": form["code"]},
+            )
+        except Refused as refused:
+            if refused.code == "challenge-not-good":
+                again = Form()
+                again.problem = sentence_of(refused)
+                return page(request, "sign_on.html", form=again, next=onward, note="")
+            form.refuse(refused)
+        else:
+            return await _go_on(request, answer, onward)
+    return _second_step(request, form, form.raw("challenge"), onward)
+
+
+def _second_step(request: Request, form: Form, challenge: str, onward: str) -> Response:
+    return page(request, "second_step.html", form=form, challenge=challenge, next=onward)
+
+
+async def _go_on(request: Request, answer: Answer, onward: str) -> Response:
+    """Signed on: from here on the language is the account's. A session that the browser had before is ended."""
+    await _end_session(request)
+    response = RedirectResponse(onward, 303)
+    remember(response, answer.body["session_token"])
+    me = await SignedOn.by(services_of(request), answer.body["session_token"])
+    if me.who.language in LANGUAGES:
+        keep(response, LANGUAGE_COOKIE, me.who.language)
+    return response
+
+
+@router.post("/sign-off")
+async def sign_off(request: Request) -> Response:
+    """The session is over for whoever has its token, and nothing of the site stays in the browser."""
+    await _end_session(request)
+    response = RedirectResponse("/sign-on?note=signed-off", 303)
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    forget(response)
+    return response
+
+
+async def _end_session(request: Request) -> None:
+    services = services_of(request)
+    try:
+        issued = await services.ask(To.IDENTITY, "POST", "/v1/tokens", bearer=session_token_of(request))
+        await services.ask(To.IDENTITY, "DELETE", "/v1/sessions/current", bearer=issued.body["access_token"])
+    except (SignOnNeeded, Refused):
+        return  # it was over already
+
+
+@router.post("/session/extension")
+async def extend(request: Request, me: Me) -> Response:
+    """Somebody wants to stay signed on: by coming here they have used the session."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/", 303)
+    now = datetime.now(UTC)
+    left = {
+        "idle": int((me.idle_ends_at - now).total_seconds()),
+        "at_most": int((me.expires_at - now).total_seconds()),
+    }
+    return JSONResponse(left)

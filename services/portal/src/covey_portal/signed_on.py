@@ -1,0 +1,185 @@
+"""Who is signed on: a session of identity's, whose token is in the browser's cookie and nowhere else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Self
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import Depends
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from covey_portal.calling import Answer, Json, Refused, Services, To
+
+COOKIE = "__Host-covey"
+"""Browsers take a cookie of such a name over TLS alone (or on this machine), for this host and no other."""
+
+MANY = 200
+"""The longest page of a service's list."""
+
+
+class SignOnNeeded(Exception):
+    """Nobody is signed on, or no longer."""
+
+
+class Firm(BaseModel):
+    """A brokerage firm that somebody belongs to."""
+
+    firm_id: UUID
+    firm_number: str
+    firm_name: str
+
+
+class Who(BaseModel):
+    """Who somebody is to the carrier, as identity says it."""
+
+    account_id: UUID
+    user_id: str
+    first_name: str
+    last_name: str
+    market_region: str
+    language: str
+    staff: frozenset[str]
+    firms: tuple[Firm, ...]
+    has_groups: bool
+    codes_waiting: int
+
+
+@dataclass(frozen=True)
+class SignedOn:
+    """Somebody, in one request: the services are asked in their name, and answer what they may see and do."""
+
+    services: Services
+    access_token: str
+    idle_ends_at: datetime
+    expires_at: datetime
+    who: Who
+
+    @classmethod
+    async def by(cls, services: Services, session_token: str) -> Self:
+        """By a session's token; the session counts as used.
+
+        Raises:
+            SignOnNeeded: the session has ended.
+            Away: identity does not answer.
+        """
+        issued = await exchange(services, session_token)
+        try:
+            said = await services.ask(To.IDENTITY, "GET", "/v1/access", bearer=issued["access_token"])
+        except Refused as refused:
+            raise SignOnNeeded from refused
+        return cls(
+            services,
+            issued["access_token"],
+            datetime.fromisoformat(issued["idle_ends_at"]),
+            datetime.fromisoformat(issued["expires_at"]),
+            Who.model_validate(said.body),
+        )
+
+    async def ask(
+        self,
+        to: To,
+        method: str,
+        path: str,
+        *,
+        json: Json | None = None,
+        params: Mapping[str, str | int | bool | None] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask a service in their name; see ``Services.ask``."""
+        return await self.services.ask(
+            to, method, path, bearer=self.access_token, json=json, params=params, headers=headers
+        )
+
+    async def get(self, to: To, path: str, **params: str | int | bool | None) -> Any:
+        """What a service answers to a question."""
+        return (await self.ask(to, "GET", path, params=params)).body
+
+    async def all(self, to: To, path: str, **params: str | int | bool | None) -> list[Json]:
+        """All of a list, page by page: for those that are short by nature, such as one's sessions."""
+        found: list[Json] = []
+        after: str | None = None
+        while True:
+            page = await self.get(to, path, limit=MANY, after=after, **params)
+            found += page["items"]
+            after = page["next"]
+            if after is None:
+                return found
+
+
+async def exchange(services: Services, session_token: str, *, in_background: bool = False) -> Json:
+    """A session's token for an access token, and when the session is over.
+
+    Raises:
+        SignOnNeeded: the session has ended.
+        Away: identity does not answer.
+    """
+    try:
+        answer = await services.ask(
+            To.IDENTITY, "POST", "/v1/tokens", bearer=session_token, params={"in_background": in_background or None}
+        )
+    except Refused as refused:
+        raise SignOnNeeded from refused
+    issued: Json = answer.body
+    return issued
+
+
+def services_of(request: Request) -> Services:
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+def session_token_of(request: Request) -> str:
+    """The token in the cookie.
+
+    Raises:
+        SignOnNeeded: there is none that could be one.
+    """
+    token = request.cookies.get(COOKIE, "")
+    if not token or len(token) > 200 or not token.isascii():
+        raise SignOnNeeded
+    return token
+
+
+async def _signed_on(request: Request) -> SignedOn:
+    me = await SignedOn.by(services_of(request), session_token_of(request))
+    request.state.me = me
+    return me
+
+
+Me = Annotated[SignedOn, Depends(_signed_on)]
+"""Whoever is signed on; a route that takes it is for them alone."""
+
+
+def remember(response: Response, session_token: str) -> None:
+    """Let the browser have the session's token, until it is closed or the session is over."""
+    response.set_cookie(COOKIE, session_token, path="/", secure=True, httponly=True, samesite="lax")
+
+
+def forget(response: Response) -> None:
+    """Let the browser forget it."""
+    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+
+
+def sign_on_first(request: Request) -> Response:
+    """To the sign-on, and back to what was to be read. What was to be done is not repeated by itself."""
+    back = request.url.path if request.method == "GET" else "/"
+    if request.method == "GET" and request.url.query:
+        back = f"{back}?{request.url.query}"
+    address = "/sign-on" if back == "/" else f"/sign-on?next={quote(back, safe='/')}"
+    response: Response
+    if "hx-request" in request.headers:
+        response = Response(status_code=204, headers={"HX-Redirect": address})
+    else:
+        response = RedirectResponse(address, 303)
+    forget(response)
+    return response
+
+
+def local(path: str) -> str:
+    """A path of the portal, to go to; the home page where it could be anything else."""
+    return path if path.startswith("/") and path[1:2] not in ("/", "\\") and path.isprintable() else "/"

@@ -1,0 +1,61 @@
+"""What the carrier says on the pages, by market region: contacts, announcements; and which terms are in force."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from covey_portal.languages import Language
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Announcement(_Said):
+    """Something that people should know, in each language."""
+
+    title: dict[Language, Words]
+    text: dict[Language, Words]
+
+
+class Region(_Said):
+    """A market region: where the carrier sells."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
+    phone: Words
+    email: Words
+    hours: dict[Language, Words]
+    announcements: tuple[Announcement, ...] = ()
+
+
+class Site(_Said):
+    """What the carrier says."""
+
+    terms_version: Words
+    terms: dict[Language, Words]
+    regions: Annotated[tuple[Region, ...], Field(min_length=1)]
+
+    def region(self, name: str) -> Region:
+        """The region of this name; the first one for whoever has none, such as staff."""
+        return next((region for region in self.regions if region.name == name), self.regions[0])
+
+
+def read_site(file: Path | None) -> Site:
+    """From the carrier's own file, or the one that comes with the portal.
+
+    Raises:
+        pydantic.ValidationError: it is not complete, or something in it is not known.
+    """
+    text = file.read_text() if file else (resources.files("covey_portal") / "data" / "site.toml").read_text()
+    return Site.model_validate(tomllib.loads(text))
+
+
+def said(words: Mapping[Language, str], language: Language) -> str:
+    """In the reader's language, or in English."""
+    return words.get(language) or words["en"]

@@ -1,0 +1,86 @@
+// What pages do better with scripts. Without them each of these is a page of its own, or a hint in words.
+"use strict";
+document.documentElement.classList.add("scripted");
+
+// --- confirmations: the page that a link leads to, shown in a dialog ---
+
+const dialog = document.createElement("dialog");
+dialog.setAttribute("aria-labelledby", "dialog-title");
+document.body.append(dialog);
+let opener = null;
+
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[data-dialog]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  try {
+    const answer = await fetch(link.href, { headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const question = answer.ok && !answer.redirected && page.querySelector("[data-question]");
+    if (!question) throw new Error("no question there");
+    question.querySelector("h1").id = "dialog-title";
+    dialog.replaceChildren(document.adoptNode(question));
+    opener = link;
+    dialog.showModal();
+  } catch {
+    location.href = link.href; // whatever it is, the page itself says it
+  }
+});
+dialog.addEventListener("click", (event) => {
+  if (event.target.closest("[data-close]")) { event.preventDefault(); dialog.close(); }
+});
+dialog.addEventListener("close", () => opener?.focus());
+
+// --- a form is sent once ---
+
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.sent) { event.preventDefault(); return; }
+  event.target.dataset.sent = "yes";
+});
+window.addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+
+// --- the session: two minutes before it is over, one is asked ---
+
+const warning = document.getElementById("session-warning");
+if (warning) {
+  const before_ms = 120_000;
+  let timer;
+  const watch = (idle, at_most) => {
+    clearTimeout(timer);
+    const ends = Math.min(idle, at_most);
+    timer = setTimeout(() => {
+      if (!warning.open) warning.showModal();
+      warning.querySelector("[data-last]").hidden = at_most > idle;
+      timer = setTimeout(() => { location.href = "/sign-on?next=" + encodeURIComponent(location.pathname + location.search); }, ends - Date.now());
+    }, Math.max(0, ends - before_ms - Date.now()));
+  };
+  // The browser's clock may be wrong: what counts is how long it is from now on.
+  const from = (seconds) => Date.now() + Number(seconds) * 1000;
+  watch(from(warning.dataset.idle), from(warning.dataset.atMost));
+  warning.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    delete event.target.dataset.sent;
+    const answer = await fetch("/session/extension", { method: "POST", headers: { Accept: "application/json" } });
+    if (!answer.ok || answer.redirected) { location.reload(); return; }
+    const left = await answer.json();
+    watch(from(left.idle), from(left.at_most));
+    warning.close();
+  });
+}
+
+// --- what one may no longer see is taken off the screen at once ---
+
+const live = document.querySelector("[data-live]");
+if (live) {
+  const stream = new EventSource(live.dataset.live);
+  stream.addEventListener("ended", () => {
+    stream.close();
+    live.replaceChildren(document.getElementById("no-longer-yours").content.cloneNode(true));
+    live.querySelector("h1").focus();
+  });
+  window.addEventListener("pagehide", () => stream.close());
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-print]")) window.print();
+});

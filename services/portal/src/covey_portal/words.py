@@ -1,0 +1,116 @@
+"""The words for what services say by names: rights, statuses, kinds. In English, to be translated where they are shown."""
+
+from collections.abc import Iterable, Mapping
+
+from covey_portal.languages import N_
+
+RIGHTS: Mapping[str, str] = {
+    "members.view": N_("See members"),
+    "members.update": N_("Change members' information"),
+    "members.enroll": N_("Enroll members"),
+    "members.terminate": N_("End members' coverage"),
+    "billing.view": N_("See bills"),
+    "billing.pay": N_("Pay bills"),
+    "renewals.view": N_("See renewals"),
+    "renewals.change": N_("Change renewals"),
+    "documents.view": N_("See documents"),
+    "documents.sign": N_("Sign documents"),
+    "group.update": N_("Change the group's information"),
+    "access.manage": N_("Manage user access"),
+}
+"""In the order in which they are offered: each right to act after the right to view that it brings."""
+
+AREAS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("members", N_("Members"), ("members.view", "members.update", "members.enroll", "members.terminate")),
+    ("billing", N_("Billing"), ("billing.view", "billing.pay")),
+    ("renewals", N_("Renewals"), ("renewals.view", "renewals.change")),
+    ("documents", N_("Documents"), ("documents.view", "documents.sign")),
+    ("group", N_("Group"), ("group.update",)),
+)
+"""What rights are about."""
+
+USER_STATUSES: Mapping[str, str] = {
+    "invited": N_("Invited"),
+    "code expired": N_("Code expired"),
+    "active": N_("Active"),
+    "removed": N_("Removed"),
+}
+REQUEST_STATUSES: Mapping[str, str] = {
+    "submitted": N_("Being checked"),
+    "approved": N_("Approved"),
+    "declined": N_("Declined"),
+    "voided": N_("No longer needed"),
+}
+RENEWAL_STATUSES: Mapping[str, str] = {
+    "upcoming": N_("Upcoming"),
+    "available": N_("Available"),
+    "in progress": N_("In progress"),
+    "pending review": N_("Pending review"),
+    "action required": N_("Action required"),
+    "completed": N_("Completed"),
+    "rolled over": N_("Rolled over"),
+    "ended": N_("Ended"),
+}
+TRANSACTION_STATUSES: Mapping[str, str] = {
+    "open": N_("Open"),
+    "pending review": N_("Pending review"),
+    "action required": N_("Action required"),
+    "completed": N_("Completed"),
+    "declined": N_("Declined"),
+    "withdrawn": N_("Withdrawn"),
+}
+TRANSACTION_KINDS: Mapping[str, str] = {
+    "quote": N_("Quote"),
+    "enrollment": N_("Enrollment"),
+    "renewal changes": N_("Renewal changes"),
+}
+ROUND_OUTCOMES: Mapping[str, str] = {
+    "returned": N_("Returned"),
+    "approved": N_("Approved"),
+    "declined": N_("Declined"),
+    "withdrawn": N_("Withdrawn"),
+}
+RELATIONSHIPS: Mapping[str, str] = {
+    "spouse": N_("spouse"),
+    "domestic partner": N_("domestic partner"),
+    "child": N_("child"),
+}
+TERMINATION_REASONS: Mapping[str, str] = {
+    "left employment": N_("left employment"),
+    "waived": N_("waived"),
+    "not eligible": N_("not eligible"),
+    "died": N_("died"),
+}
+
+OUTCOMES: Mapping[str, str] = {"done": N_("Done"), "refused": N_("Refused")}
+ACTS: Mapping[str, str] = {
+    "appointment.changed": N_("Broker of record changed"),
+    "code.issued": N_("Access code sent"),
+    "code.redeemed": N_("Access code entered"),
+    "firm-grant.given": N_("Rights given to the broker's firm"),
+    "firm-grant.removed": N_("Rights of the broker's firm taken away"),
+    "firm.joined": N_("Joined the broker's firm"),
+    "firm.left": N_("Left the broker's firm"),
+    "invitation.withdrawn": N_("Invitation withdrawn"),
+    "person.excluded": N_("Person of the broker's firm removed"),
+    "person.readmitted": N_("Person of the broker's firm let in again"),
+    "request.approved": N_("Request for access approved"),
+    "request.declined": N_("Request for access declined"),
+    "request.submitted": N_("Request for access"),
+    "rights.changed": N_("Rights changed"),
+    "user.added": N_("User added"),
+    "user.removed": N_("User removed"),
+}
+"""What is done in a group, as its audit names it."""
+
+
+def rights_in_short(rights: Iterable[str]) -> list[tuple[str, str]]:
+    """By area, whether somebody may see or also act there: ``("Renewals", "View/update")``."""
+    held = frozenset(rights)
+    short = []
+    for _, area, theirs in AREAS:
+        found = held.intersection(theirs)
+        if found:
+            acts = any(not right.endswith(".view") for right in found)
+            short.append((area, N_("View/update") if acts else N_("View")))
+    return short
