@@ -3,7 +3,7 @@
 import importlib
 import json
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +45,8 @@ class Mark:
     """The last notes of effects and of relays' acts, by service."""
     sequences: dict[tuple[str, str], int]
     """Of every aggregate, by service and ID."""
+    settled: list[str]
+    """The messages that were sent, or given up, by their IDs. Their own times are by a clock that a fault may move."""
     last_mail: int
 
 
@@ -56,6 +58,7 @@ def services() -> list[Service]:
 async def mark(platform: Platform) -> Mark:
     """Where everything stands. Take it while nobody commands anything and all is at rest; ``effects`` are installed."""
     at: dict[str, datetime] = {}
+    settled: list[str] = []
     serials: dict[str, tuple[int, int]] = {}
     sequences: dict[tuple[str, str], int] = {}
     for name in platform.stack.run["services"]:
@@ -63,10 +66,12 @@ async def mark(platform: Platform) -> Mark:
             at[name] = await database.fetchval("SELECT clock_timestamp()")
             serials[name] = tuple(await database.fetchrow(LAST_NOTES))
             sequences |= {(name, aggregate): sequence async for aggregate, sequence in _sequences(database)}
+            if name == "notifications":
+                settled = [row["message_id"] for row in await database.fetch(SETTLED)]
     async with _kafka(platform) as kafka:
         ends = await kafka.end_offsets(await partitions(platform.stack.run["kafka"]))
     last_mail = max((int(mail["index"]) for mail in await _mails(platform, after=-1)), default=-1)
-    return Mark(at, ends, serials, sequences, last_mail)
+    return Mark(at, ends, serials, sequences, settled, last_mail)
 
 
 async def collect(
@@ -115,7 +120,7 @@ async def collect(
                 mails = await _mails(platform, after=since.last_mail)
                 evidence.mails = [Mail(mail["message_id"], ", ".join(mail["to"])) for mail in mails]
                 sent = [mail.message_id for mail in evidence.mails]
-                evidence.letters = [Letter(*row) for row in await database.fetch(LETTERS, since.at[name], sent)]
+                evidence.letters = await letters(database, since.at[name], since.settled, sent)
     old = [record for record in evidence.records if record.id and has_old_number(record, evidence.sequences)]
     if old:
         async with _kafka(platform) as kafka:
@@ -205,10 +210,18 @@ REMOVALS = """
     SELECT extract(epoch FROM done_at - at)::float8, how FROM access_change
      WHERE kind = 'removed' AND done_at IS NOT NULL AND at > $1 ORDER BY id
 """
+SETTLED = "SELECT message_id FROM notification WHERE status <> 'waiting'"
 LETTERS = """
     SELECT message_id, status, about_event_id, recipient FROM notification
-     WHERE since > $1 OR message_id = ANY($2::text[])
+     WHERE (since > $1 AND NOT message_id = ANY($2::text[])) OR message_id = ANY($3::text[])
 """
+
+
+async def letters(
+    database: asyncpg.Connection, since: datetime, settled: Sequence[str], sent: Sequence[str]
+) -> list[Letter]:
+    """The messages that came to be since then, or went on, and those that the mail server has taken since."""
+    return [Letter(*row) for row in await database.fetch(LETTERS, since, settled, sent)]
 
 
 # --- Kafka ---

@@ -1,11 +1,15 @@
-"""Every record of a real topic is in the evidence, in order, whatever others have written there."""
+"""Every record of a real topic is in the evidence, in order, whatever others have written there; and every message."""
+
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.record import default_records
+from covey_chassis.ids import new_id
 from covey_chassis.testing.broker import headers, new_topic, producing
+from covey_local.databases import connected
 
-from .collecting import _rec, _records, partitions
+from .collecting import SETTLED, _rec, _records, letters, partitions
 
 
 class NoText(str):
@@ -75,3 +79,40 @@ async def test_only_what_came_after_the_mark_is_there(kafka, topic):
     assert [(record.partition, record.offset) for record in sorted(found, key=lambda each: each.partition)] == [
         (place.partition, end - 1) for place, end in sorted(ends.items())
     ]
+
+
+MARK = datetime(2026, 11, 27, 2, 55, tzinfo=UTC)
+MESSAGES = """
+    CREATE TEMP TABLE notification
+        (message_id text, status text, about_event_id uuid, recipient text, since timestamptz)
+"""
+
+
+async def test_a_message_that_was_sent_before_is_no_news_though_its_senders_clock_was_ahead(new_database):
+    """A fault that moves a service's clock must not be charged to the next one."""
+    before, later = MARK - timedelta(minutes=1), MARK + timedelta(minutes=1)
+    async with new_database("covey_transactions") as urls, connected(urls.owner) as database:
+        await database.execute(MESSAGES)
+        rows = [
+            ("sent before", "delivered", before),
+            ("sent before, by a clock that was ahead", "delivered", later),
+            ("waited", "waiting", before),
+            ("waited, by a clock that was ahead", "waiting", later),
+        ]
+        add = "INSERT INTO notification VALUES ($1, $2, $3, 'owner', $4)"
+        await database.executemany(add, [(name, status, new_id(), since) for name, status, since in rows])
+        settled = [row["message_id"] for row in await database.fetch(SETTLED)]
+
+        await database.execute(
+            "UPDATE notification SET status = 'delivered', since = $1 WHERE status = 'waiting'", later
+        )
+        await database.execute(add, "new", "delivered", new_id(), later)
+        await database.execute(add, "new, by a clock that is late", "delivered", new_id(), before)
+        found = await letters(database, MARK, settled, sent=["new, by a clock that is late"])
+
+    assert {letter.message_id for letter in found} == {
+        "waited",
+        "waited, by a clock that was ahead",
+        "new",
+        "new, by a clock that is late",
+    }
