@@ -1,0 +1,211 @@
+"""People at their browsers: what they do is done on pages; only groups come from the carrier's book."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx
+from covey_local.home import RunFile
+from covey_local.sign_on import as_staff
+from playwright.async_api import Browser, Page, Request
+
+Found = TypeVar("Found")
+PATIENCE_S = 60.0
+PASSWORD = "quillfern-9-thistle"
+CODE = re.compile(r"\b([0-9A-Z]{4}(?:[- ]+[0-9A-Z]{4}){3})\b")
+LINK = re.compile(r"^(https?://\S+)$", re.MULTILINE)
+
+
+async def eventually(look: Callable[[], Awaitable[Found | None]], what: str) -> Found:
+    """What is found within the time that tests have patience for."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (found := await look()) is None:
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
+        await asyncio.sleep(0.1)
+    return found
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where everything is."""
+
+    run: RunFile
+
+    @property
+    def portal(self) -> str:
+        assert self.run["portal"], "the stack has no portal"
+        return self.run["portal"]
+
+    async def group(self) -> dict[str, Any]:
+        """A group comes in with the carrier's book, with a renewal that is not far."""
+        number = f"P-{uuid4().hex[:10]}"
+        contact = {"name": "Ann Signer", "email": "ann@bakery.example"}
+        new = {
+            "group_number": number,
+            "legal_name": f"Oak Street Bakery {number[-4:]}, Inc.",
+            "ein": "12-3456789",
+            "market_region": "California",
+            "principal_address": {
+                "street": "1 Oak St",
+                "city": "Fresno",
+                "county": "Fresno",
+                "state": "CA",
+                "zip": "93650",
+            },
+            "contract_signer": contact,
+            "billing_contact": contact,
+            "billing_units": [{"code": "001", "name": "Bakery"}, {"code": "002", "name": "Shop"}],
+            "effective_date": "2024-02-01",
+            "renewal_date": "2027-02-01",
+            "plans": [],
+            "broker": None,
+        }
+        async with self.api("membership") as api:
+            made = await api.post("/v1/groups", json=new, headers={"Idempotency-Key": str(uuid4())})
+        assert made.status_code == 201, made.text
+        group: dict[str, Any] = made.json()
+        async with self.api("identity") as api:
+
+            async def known() -> bool | None:
+                answer = await api.get(f"/v1/groups/{group['group_id']}/appointments")
+                users = await api.get(f"/v1/groups/{group['group_id']}/users")
+                return True if answer.is_success and users.is_success else None
+
+            await eventually(known, "identity knows the group")
+        return group
+
+    def api(self, service: str) -> httpx.AsyncClient:
+        """A client of the carrier's staff, for what has no page."""
+        return httpx.AsyncClient(
+            base_url=self.run["services"][service], auth=as_staff(self.run), trust_env=False, timeout=30
+        )
+
+    async def mail(self, to: str, having: str) -> str:
+        """The newest email to somebody that has this in its text or subject."""
+
+        async def look() -> str | None:
+            async with httpx.AsyncClient(base_url=self.run["mail"], trust_env=False) as client:
+                mails = (await client.get("/messages", params={"to": to})).json()
+            found = [mail["text"] for mail in mails if having in mail["text"] or having in mail["subject"]]
+            return found[-1] if found else None
+
+        return await eventually(look, f"an email to {to} with {having}")
+
+    async def link(self, to: str, path: str) -> str:
+        """Where an email to somebody leads, on the page of this path."""
+        found = LINK.findall(await self.mail(to, self.portal + path))
+        assert len(found) == 1, found
+        return str(found[0])
+
+    async def code(self, to: str, legal_name: str) -> str:
+        """The access code in an email to somebody."""
+        found = CODE.search(await self.mail(to, legal_name))
+        assert found
+        return found[1]
+
+
+def address(name: str) -> str:
+    return f"{name}-{uuid4().hex[:8]}@people.example"
+
+
+@dataclass
+class Visitor:
+    """Somebody at a browser of their own."""
+
+    platform: Platform
+    page: Page
+    scripts: bool
+    noticed: list[str] = field(default_factory=list)
+    """What the browser complained of: errors of scripts, and what the page's own policy forbids."""
+
+    @classmethod
+    async def open(
+        cls,
+        browser: Browser,
+        platform: Platform,
+        *,
+        scripts: bool = True,
+        language: str = "en-US",
+        width: int = 1280,
+        dark: bool = False,
+    ) -> "Visitor":
+        context = await browser.new_context(
+            java_script_enabled=scripts,
+            locale=language,
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            base_url=platform.portal,
+        )
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE_S * 1000)
+        visitor = cls(platform, page, scripts)
+        page.on("pageerror", lambda error: visitor.noticed.append(f"{page.url}: {error}"))
+        page.on("console", lambda said: visitor._on_console(said.type, said.text))
+        page.on("request", visitor._on_request)
+        return visitor
+
+    def _on_console(self, kind: str, text: str) -> None:
+        refused = "the server responded with a status of 4" in text  # pages that refuse have such a status
+        if kind == "error" and not refused:
+            self.noticed.append(f"{self.page.url}: {text}")
+
+    def _on_request(self, request: Request) -> None:
+        if not request.url.startswith((self.platform.portal, "data:")):
+            self.noticed.append(f"{self.page.url} asks for {request.url}")
+
+    async def go(self, path: str) -> None:
+        await self.page.goto(path)
+
+    async def fill(self, **fields: str) -> None:
+        for name, value in fields.items():
+            await self.page.fill(f"main [name={name}]", value)
+
+    async def press(self, selector: str = "main form[method=post] button.button") -> None:
+        """Press a button, and wait for the page that comes."""
+        async with self.page.expect_navigation():
+            await self.page.locator(selector).first.click()
+
+    async def title(self) -> str:
+        return await self.page.inner_text("main h1")
+
+    @property
+    def path(self) -> str:
+        return self.page.url.removeprefix(self.platform.portal).partition("?")[0]
+
+    # --- what people do ---
+
+    async def sign_on(self, user_id: str, password: str) -> None:
+        if self.path != "/sign-on":
+            await self.go("/sign-on")
+        await self.fill(user_id=user_id, password=password)
+        await self.press()
+
+    async def sign_on_as_staff(self) -> None:
+        account = self.platform.run["accounts"]["staff"]
+        await self.sign_on(account["user_id"], account["password"])
+
+    async def register(self, email: str, first_name: str, last_name: str) -> str:
+        """With what the email brings; the user ID."""
+        await self.go("/register")
+        await self.fill(first_name=first_name, last_name=last_name, company="Oak Street Bakery", email=email)
+        await self.page.check("#terms_accepted")
+        await self.press()
+        await self.page.goto(await self.platform.link(email, "/register/verification"))
+        await self.fill(password=PASSWORD)
+        await self.press()
+        return await self.page.inner_text(".secret")
+
+    async def register_and_sign_on(self, email: str, first_name: str, last_name: str) -> str:
+        user_id = await self.register(email, first_name, last_name)
+        await self.sign_on(user_id, PASSWORD)
+        return user_id
+
+    async def confirm(self, link: str, form: str) -> None:
+        """Follow a link to what asks once more, in a dialog or on a page of its own; and say yes."""
+        await self.page.locator(link).first.click()
+        where = "dialog[open]" if self.scripts else "main"
+        await self.press(f"{where} form[action$='{form}'] button.button")

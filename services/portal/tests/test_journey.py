@@ -1,0 +1,83 @@
+"""From the officer's form to a secondary user who is removed: on pages and by emails alone."""
+
+import pytest
+
+from .people import address
+
+WAYS = [
+    pytest.param("en-US", True, id="english"),
+    pytest.param("es-US", False, id="spanish-without-scripts"),
+    pytest.param("en-US", False, id="english-without-scripts"),
+    pytest.param("es-US", True, id="spanish"),
+]
+REMOVED = {"en-US": "Removed everywhere", "es-US": "Acceso quitado en todas partes"}
+GONE = {"en-US": "You no longer have access to this group", "es-US": "Ya no tiene acceso a este grupo"}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("language", "scripts"), WAYS)
+async def test_from_the_officers_form_to_a_removed_user(platform, visit, language, scripts):
+    group = await platform.group()
+    home = f"/groups/{group['group_id']}"
+    how = {"language": language, "scripts": scripts}
+
+    # The officer asks, and is told a number to look by.
+    officer, prim = await visit(**how), address("prim")
+    await officer.go("/access-request")
+    await officer.fill(group_number=group["group_number"], company=group["legal_name"])
+    await officer.fill(officer_first_name="Olu", officer_last_name="Officer", officer_email=address("olu"))
+    await officer.fill(first_name="Prim", last_name="Ary", email=prim, email_again=prim)
+    await officer.press()
+    await officer.press("main form[action='/access-request'] button.button:not(.plain)")
+    reference = officer.path.rpartition("/")[2]
+    assert len(reference) == 16
+
+    # Staff compare the form with what they know, and approve.
+    staff = await visit(**how)
+    await staff.sign_on_as_staff()
+    await staff.go(f"/staff/access-requests/{reference}")
+    assert group["legal_name"] in await staff.page.inner_text("main table")
+    await staff.press("main form[action$='/approval'] button")
+    assert await staff.page.locator("form[action$='/approval']").count() == 0
+    await officer.page.reload()
+    assert await officer.page.locator(".tag.good").count() == 1
+
+    # The primary registers, and types the code as people type.
+    primary = await visit(**how)
+    await primary.register_and_sign_on(prim, "Prim", "Ary")
+    code = await platform.code(prim, group["legal_name"])
+    await primary.fill(code=code.lower().replace("-", " "))
+    await primary.press("main form[action='/access-code'] button")
+    await primary.press(f"main a[href='{home}']")
+    assert await primary.title() == group["legal_name"]
+
+    # In two steps the primary adds somebody, who gets a code of their own.
+    second = address("sec")
+    await primary.press(f"main a[href='{home}/users/new']")
+    await primary.fill(first_name="Sec", last_name="Ondary", email=second, email_again=second)
+    await primary.press()
+    await primary.page.check("[name=rights][value='renewals.change']")
+    await primary.press()
+    assert second in await primary.page.inner_text("main .said.good")
+
+    secondary = await visit(**how)
+    await secondary.register_and_sign_on(second, "Sec", "Ondary")
+    await secondary.fill(code=await platform.code(second, group["legal_name"]))
+    await secondary.press("main form[action='/access-code'] button")
+    await secondary.press(f"main a[href='{home}']")
+    await secondary.press(f"main a[href='{home}/renewals']")
+    await secondary.go(home)
+    assert await secondary.title() == group["legal_name"]
+
+    # The primary removes them, and is told when it is true everywhere.
+    await primary.go(home)
+    await primary.confirm("a[href$='/removal']", "/removal")
+    await primary.page.locator("#progress .said.good").wait_for()
+    assert REMOVED[language] in await primary.page.inner_text("#progress")
+
+    # What the secondary still had on their screen is gone, and cannot be had again.
+    if scripts:
+        await secondary.page.get_by_role("heading", name=GONE[language]).wait_for()
+    answer = await secondary.page.goto(home)
+    assert answer.status == 404
+    assert group["legal_name"] not in await secondary.page.inner_text("main")
