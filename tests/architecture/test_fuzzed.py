@@ -136,6 +136,7 @@ def settings_of(name: str, keys: Path) -> dict[str, Any]:
             "signing_keys": keys / "signing.jwks.json",
             "listener_credentials": {"renewals": CREDENTIAL},
             "code_secret": "a secret of a test that is long enough",
+            "portal_url": "https://portal.carrier.example",
             "argon2_memory_kib": 8,  # as weak as can be: what is slow on purpose is not what is tested
             "argon2_passes": 1,
             "argon2_lanes": 1,

@@ -17,6 +17,7 @@ from .story import Story
 SETTINGS: dict[str, Any] = {
     "listener_credentials": {"membership": "a credential of a test", "renewals": "another credential of a test"},
     "code_secret": "a secret of a test that is long enough",
+    "portal_url": "https://portal.carrier.example",
     # Hashes as weak as can be: what is slow on purpose is not what is tested.
     "argon2_memory_kib": 8,
     "argon2_passes": 1,

@@ -31,6 +31,8 @@ POST /v1/forgotten/password                           422     422       422     
 POST /v1/forgotten/password/reset                     422     422       422        422      422        422     422    422       422         422       422       422    422
 POST /v1/sessions                                     422     422       422        422      422        422     422    422       422         422       422       422    422
 POST /v1/sessions/second-factor                       422     422       422        422      422        422     422    422       422         422       422       422    422
+POST /v1/sessions/passkey                             422     422       422        422      422        422     422    422       422         422       422       422    422
+POST /v1/sessions/passkey/options                     200     200       200        200      200        200     200    200       200         200       200       200    200
 POST /v1/tokens                                       401     401       401        401      401        401     401    401       401         401       401       401    401
 POST /v1/client-tokens                                422     422       422        422      422        422     422    422       422         422       422       422    422
 POST /v1/access-requests                              422     422       422        422      422        422     422    422       422         422       422       422    422
@@ -49,6 +51,11 @@ POST /v1/account/second-factor                        401     422       422     
 POST /v1/account/second-factor/on                     401     422       422        422      422        422     422    422       422         401       401       401    403
 POST /v1/account/second-factor/off                    401     422       422        422      422        422     422    422       422         401       401       401    403
 POST /v1/account/second-factor/recovery-codes         401     422       422        422      422        422     422    422       422         401       401       401    403
+GET /v1/account/passkeys                              401     200       200        200      200        200     200    200       200         401       401       401    403
+POST /v1/account/passkeys                             401     422       422        422      422        422     422    422       422         401       401       401    403
+POST /v1/account/passkeys/options                     401     422       422        422      422        422     422    422       422         401       401       401    403
+PUT /v1/account/passkeys/{passkey_id}/name            401     422       422        422      422        422     422    422       422         401       401       401    403
+POST /v1/account/passkeys/{passkey_id}/removal        401     422       422        422      422        422     422    422       422         401       401       401    403
 POST /v1/access-codes/redemption                      401     422       422        422      422        422     422    422       422         401       401       401    403
 GET /v1/access                                        401     200       200        200      200        200     200    200       200         401       401       401    403
 GET /v1/access/groups                                 401     200       200        200      200        200     200    200       200         401       401       401    403
@@ -104,7 +111,7 @@ HEAD, *ROWS = [[cell.strip() for cell in line.split("  ") if cell.strip()] for l
 EXPECTED = {row[0]: dict(zip(HEAD, map(int, row[1:]), strict=True)) for row in ROWS}
 IDS = {"reference": "0" * 16, "name": "nobody"} | {
     name: str(uuid4())
-    for name in ("session_id", "change_id", "grant_id", "account_id", "firm_id", "key_id", "letter_id")
+    for name in ("session_id", "change_id", "grant_id", "account_id", "firm_id", "key_id", "letter_id", "passkey_id")
 }
 
 

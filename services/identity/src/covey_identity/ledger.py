@@ -6,7 +6,7 @@ here. Slow work, such as Argon2, is done before.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 from covey_chassis.access.facts import Fact, FactKind, keep_facts
@@ -26,7 +26,15 @@ class Ledger:
         self._session = session
         self.rev = rev
 
-    async def record(self, act: str, author: Author, facts: Sequence[Fact], *, about: UUID | None = None) -> int:
+    async def record(
+        self,
+        act: str,
+        author: Author,
+        facts: Sequence[Fact],
+        *,
+        about: UUID | None = None,
+        details: Mapping[str, str | int] | None = None,
+    ) -> int:
         """Write facts down, each with a revision of its own, and who changed them; the last revision.
 
         Args:
@@ -34,10 +42,11 @@ class Ledger:
             author: who did it.
             facts: as they are from now on.
             about: whose account it is about, if the facts do not tell.
+            details: what else its entry says.
         """
         cause = current_cause()
         told = [fact.model_copy(update={"rev": self.rev + number}) for number, fact in enumerate(facts, start=1)]
-        await audit(self._session, _entry(act, author, told, about))
+        await audit(self._session, _entry(act, author, told, about, details or {}))
         if not told:
             return self.rev
         rows = [
@@ -71,13 +80,16 @@ class Ledger:
         return self.rev
 
 
-def _entry(act: str, author: Author, told: Sequence[Fact], about: UUID | None) -> Entry:
+def _entry(
+    act: str, author: Author, told: Sequence[Fact], about: UUID | None, details: Mapping[str, str | int]
+) -> Entry:
     return Entry(
         act=act,
         author=author,
         subjects={fact.account_id for fact in told if fact.account_id} | ({about} if about else set()),
         groups={fact.group_id for fact in told if fact.group_id},
         revs=(told[0].rev, told[-1].rev) if told else None,
+        details=details,
     )
 
 

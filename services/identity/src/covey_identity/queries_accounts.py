@@ -1,5 +1,6 @@
 """Named reads of accounts, their addresses, registrations and sessions, and the locks that they are found under."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from covey_identity.domain.account import Account, AccountAddress, AccountKind, AccountNotFound, ProgramNotFound
 from covey_identity.domain.mail import Addressee
 from covey_identity.domain.mailed_token import MailedToken, TokenUse
+from covey_identity.domain.passkey import Passkey, PasskeyNotFound
 from covey_identity.domain.person_fields import address_key
 from covey_identity.domain.program_key import ProgramKey
 from covey_identity.domain.registration import Registration
@@ -269,6 +271,63 @@ async def forget_recovery_codes(session: AsyncSession, account_id: UUID) -> None
     """None of them is good any more. The account must be locked."""
     await session.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account_id))
 
+
+# --- passkeys ---
+
+
+async def passkeys_of(session: AsyncSession, account_id: UUID) -> list[Passkey]:
+    """The account's passkeys, the oldest first."""
+    found = await session.scalars(select(Passkey).where(Passkey.account_id == account_id).order_by(Passkey.id))
+    return list(found)
+
+
+async def load_passkey(session: AsyncSession, account_id: UUID, passkey_id: UUID) -> Passkey:
+    """One of the account's passkeys. The account must be locked.
+
+    Raises:
+        PasskeyNotFound: it has none with this ID.
+    """
+    passkey = await session.get(Passkey, passkey_id, populate_existing=True)
+    if passkey is None or passkey.account_id != account_id:
+        raise PasskeyNotFound(id=passkey_id)
+    return passkey
+
+
+async def passkey_shown(session: AsyncSession, credential_id: bytes, user_handle: bytes) -> Passkey | None:
+    """The passkey with this ID, if it is of the account that its authenticator names."""
+    return await session.scalar(
+        select(Passkey)
+        .join(Account, Account.id == Passkey.account_id)
+        .where(Passkey.credential_id == credential_id, Account.passkey_handle == user_handle)
+    )
+
+
+async def hold_credential(session: AsyncSession, credential_id: bytes) -> bool:
+    """Whether somebody has a passkey with this ID; until the transaction ends nobody else can add one."""
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('passkey ' || :id, 0))"), {"id": credential_id.hex()}
+    )
+    return await session.scalar(select(Passkey.id).where(Passkey.credential_id == credential_id)) is not None
+
+
+async def forget_passkeys(session: AsyncSession, account_id: UUID) -> int:
+    """None of the account's passkeys is good any more; how many there were. The account must be locked."""
+    gone = await session.execute(delete(Passkey).where(Passkey.account_id == account_id).returning(Passkey.id))
+    return len(gone.all())
+
+
+async def use_challenge(session: AsyncSession, challenge: bytes, *, expires_at: datetime) -> bool:
+    """Use a challenge up; False when somebody has."""
+    used = await session.execute(_USE_CHALLENGE, {"digest": hashlib.sha256(challenge).digest(), "until": expires_at})
+    return used.one_or_none() is not None
+
+
+_USE_CHALLENGE = text(
+    """
+    INSERT INTO passkey_challenge_used (challenge_sha256, expires_at) VALUES (:digest, :until)
+    ON CONFLICT DO NOTHING RETURNING 1
+    """
+)
 
 # --- staff ---
 

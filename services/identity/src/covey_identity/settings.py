@@ -4,7 +4,7 @@ from typing import Annotated
 
 from covey_chassis.service import Context
 from covey_chassis.settings import ServiceSettings
-from pydantic import Field, FilePath, SecretStr, field_validator
+from pydantic import Field, FilePath, HttpUrl, SecretStr, field_validator
 
 
 class Settings(ServiceSettings):
@@ -32,8 +32,24 @@ class Settings(ServiceSettings):
         ),
     ]
     brand: Annotated[
-        str, Field(description="What an app for second factors shows beside the user ID.", min_length=1)
+        str, Field(description="What apps for second factors, and browsers, show beside the user ID.", min_length=1)
     ] = "Covey"
+    portal_url: Annotated[
+        HttpUrl | None,
+        Field(description="The portal's origin, such as https://portal.carrier.example: passkeys are bound to it."),
+    ] = None
+
+    @field_validator("portal_url")
+    @classmethod
+    def _an_origin(cls, url: HttpUrl | None) -> HttpUrl | None:
+        if url is None:
+            return None
+        if url.path != "/" or url.query or url.fragment or url.username:
+            raise ValueError("must be an origin, such as https://portal.carrier.example")
+        if url.scheme != "https" and url.host not in ("localhost", "127.0.0.1", "[::1]"):
+            raise ValueError("must begin with https: browsers keep passkeys from pages that came in clear")
+        return url
+
     argon2_memory_kib: Annotated[int, Field(description="Memory of one password hash.", ge=8)] = 65_536
     argon2_passes: Annotated[int, Field(ge=1)] = 3
     argon2_lanes: Annotated[int, Field(ge=1)] = 4

@@ -107,6 +107,7 @@ class Account(Aggregate, Base, kw_only=True):
     terms_accepted_at: Mapped[datetime | None] = mapped_column(default=None)
     password_hash: Mapped[str | None] = mapped_column(default=None, repr=False)
     secret_sha256: Mapped[bytes | None] = mapped_column(default=None, repr=False)
+    passkey_handle: Mapped[bytes | None] = mapped_column(init=False, default=None, repr=False)
     locked_at: Mapped[datetime | None] = mapped_column(init=False, default=None)
     created_at: Mapped[datetime]
     addresses: Mapped[list[AccountAddress]] = relationship(

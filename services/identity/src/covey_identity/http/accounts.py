@@ -58,5 +58,8 @@ async def unlock(account_id: UUID, by: By, session: Session, key: IdempotencyKey
     summary="Take a second factor that was lost",
 )
 async def take_factor(account_id: UUID, by: By, session: Session, ctx: Ctx, key: IdempotencyKey) -> AccountStatus:
-    """For somebody who has lost app and recovery codes, and whom you know by other means. All of their sessions end."""
+    """For somebody who has lost app and recovery codes, and whom you know by other means.
+
+    Their passkeys go, too, as the device that was lost may have had one. All of their sessions end.
+    """
     return AccountStatus.of(await take_second_factor(ctx, session, account_id, by))

@@ -28,6 +28,12 @@ _FORGET = (
          LIMIT :page FOR UPDATE SKIP LOCKED)
     """,
     """
+    DELETE FROM passkey_challenge_used WHERE challenge_sha256 IN (
+        SELECT challenge_sha256 FROM passkey_challenge_used
+         WHERE expires_at < clock_timestamp() - make_interval(hours => :hours)
+         LIMIT :page FOR UPDATE SKIP LOCKED)
+    """,
+    """
     DELETE FROM attempt WHERE (purpose, subject) IN (
         SELECT purpose, subject FROM attempt WHERE last_at < clock_timestamp() - make_interval(hours => :hours)
          LIMIT :page FOR UPDATE SKIP LOCKED)

@@ -11,6 +11,7 @@ from covey_identity.domain.mail import Purpose
 from covey_identity.domain.mailed_token import MailedToken, MailedTokenNotGood, TokenUse
 from covey_identity.ledger import lock_ledger
 from covey_identity.mailing import tell_holder
+from covey_identity.passkeys import take_passkeys
 from covey_identity.passwords import check_password, passwords_of
 from covey_identity.queries_accounts import (
     forget_begun,
@@ -29,7 +30,8 @@ async def reset_password(
     """Replace the password. All sessions end, nobody is signed on by this, and the holder is told at their main address.
 
     The pauses after failures to sign on are over, too: whoever reads the holder's mail is no stranger. An account that is
-    locked stays so. The token is good once, and with it goes all else that was begun and not ended for this account.
+    locked stays so. The token is good once, and with it goes all else that was begun and not ended for this account. So do
+    all passkeys: this is how a holder shuts out whoever has added one in their name.
 
     Raises:
         MailedTokenNotGood: the token is not, or not any more, or its address is the account's no longer.
@@ -50,7 +52,9 @@ async def reset_password(
         await forget_begun(session, account.id)
         await clear_attempts(session, SIGN_ON, subject_of(account.user_id))
         ended = await end_sessions(session, account.id, at=at)
-        await ledger.record("password.reset", Author("mailed token", account.id), ended, about=account.id)
+        author = Author("mailed token", account.id)
+        await ledger.record("password.reset", author, ended, about=account.id)
+        await take_passkeys(context, session, account, author)
         await tell_holder(session, account, Purpose.PASSWORD_CHANGED, seal=context.keyring.seal)
         return account
 

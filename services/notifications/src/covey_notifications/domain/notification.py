@@ -57,6 +57,8 @@ class Kind(StrEnum):
     RECOVERY_CODE_USED = "recovery-code-used"
     RECOVERY_CODES_RENEWED = "recovery-codes-renewed"
     ADDRESS_REMOVED = "address-removed"
+    PASSKEY_ADDED = "passkey-added"
+    PASSKEY_REMOVED = "passkey-removed"
     USER_ADDED = "user-added"
     RIGHTS_CHANGED = "rights-changed"
     ACCESS_REMOVED = "access-removed"
@@ -101,6 +103,8 @@ REQUESTED = (
     Kind.RECOVERY_CODE_USED,
     Kind.RECOVERY_CODES_RENEWED,
     Kind.ADDRESS_REMOVED,
+    Kind.PASSKEY_ADDED,
+    Kind.PASSKEY_REMOVED,
 )
 """What identity asks for, each under the same name: they concern somebody's own sign-on, and no group."""
 
