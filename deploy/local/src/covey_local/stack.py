@@ -366,7 +366,9 @@ class Stack:
                 "COVEY_TOKEN_KEYS": str(keys.token_file(self._keys)),
                 "COVEY_LISTENER_CREDENTIALS": json.dumps(credentials),
                 "COVEY_CODE_SECRET": secrets.code_secret,
-                **({"COVEY_TRUSTED_PROXIES": "127.0.0.1"} if self._portal else {}),
+                **(
+                    {"COVEY_TRUSTED_PROXIES": "127.0.0.1", "COVEY_PORTAL_URL": self._portal_url} if self._portal else {}
+                ),
             }
         if self._access_url is None:
             return {}

@@ -24,6 +24,7 @@ from covey_portal.routes import (
     groups,
     home,
     live,
+    passkeys,
     registering,
     sign_on,
     site,
@@ -33,6 +34,8 @@ from covey_portal.signed_on import SignOnNeeded, sign_on_first
 from covey_portal.site import read_site
 
 BODY_BYTES_MAX = MIB
+OURS = ("text/html", "application/json", MEDIA_TYPE)
+"""What refusals of ours are: pages; answers to scripts; and the probes' documents."""
 
 ROUTERS = (
     site.router,
@@ -42,6 +45,7 @@ ROUTERS = (
     home.router,
     codes.router,
     account.router,
+    passkeys.router,
     business.router,
     groups.router,
     live.router,
@@ -86,7 +90,7 @@ def create_app(settings: PortalSettings, *, stopping: asyncio.Event | None = Non
     for router in (*ROUTERS, probe_routes(ready=tuple, live=tuple)):
         app.include_router(router, max_body_size=BODY_BYTES_MAX)
     app.add_middleware(SameOrigin, origin=settings.portal_url)
-    app.add_middleware(Edge, headers=HEADERS, document=error_page, media_types=("text/html", MEDIA_TYPE))
+    app.add_middleware(Edge, headers=HEADERS, document=error_page, media_types=OURS)
     return app
 
 

@@ -13,6 +13,12 @@ SENTENCES: Mapping[str, str] = {
     "too-busy": N_("Too many people are signing on right now. Wait a moment, then try again."),
     "challenge-not-good": N_("You showed your password too long ago. Sign on again."),
     "factor-code-wrong": N_("The code is not right. Enter the six digits that your app shows now, or a recovery code."),
+    "passkeys-not-offered": N_("Passkeys are not offered here. Sign on with your password."),
+    "passkey-refused": N_("This passkey is not one of yours with us. Sign on with your password."),
+    "passkey-copied": N_("This passkey may have been copied. Sign on with your password, and remove it."),
+    "passkey-not-good": N_("The passkey could not be checked. Try again."),
+    "passkey-already-registered": N_("This passkey is yours already."),
+    "too-many-passkeys": N_("You have as many passkeys as one can have. Remove one first."),
     # codes
     "code-not-good": N_("This code is not right for you. Check it against the email, and enter it again."),
     "code-expired": N_(

@@ -87,11 +87,15 @@ def _second_step(request: Request, form: Form, challenge: str, onward: str) -> R
 
 
 async def _go_on(request: Request, answer: Answer, onward: str) -> Response:
-    """Signed on: from here on the language is the account's. A session that the browser had before is ended."""
+    return await signed_on(request, answer, RedirectResponse(onward, 303))
+
+
+async def signed_on(request: Request, answer: Answer, response: Response) -> Response:
+    """From here on the language is the account's. A session that the browser had before is ended."""
     await _end_session(request)
-    response = RedirectResponse(onward, 303)
-    remember(response, answer.body["session_token"])
-    me = await SignedOn.by(services_of(request), answer.body["session_token"])
+    session_token = answer.body["session_token"]
+    remember(response, session_token)
+    me = await SignedOn.by(services_of(request), session_token)
     if me.who.language in LANGUAGES:
         keep(response, LANGUAGE_COOKIE, me.who.language)
     return response

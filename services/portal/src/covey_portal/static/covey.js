@@ -31,6 +31,33 @@ dialog.addEventListener("click", (event) => {
 });
 dialog.addEventListener("close", () => opener?.focus());
 
+// --- passkeys: the browser asks its authenticator, and gives us what that says ---
+
+const send = async (address, said) => {
+  const answer = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json", Accept: "application/json" }, body: JSON.stringify(said) });
+  if (answer.redirected) { location.href = answer.url; return new Promise(() => {}); } // the session is over
+  return answer.json();
+};
+document.querySelectorAll("form[data-passkey]").forEach((form) => form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  event.stopPropagation();
+  const problem = form.querySelector("[data-problem]");
+  problem.textContent = "";
+  const typed = Object.fromEntries(new FormData(form));
+  try {
+    const options = await send(form.dataset.passkey + "/options", { password: typed.password ?? "" });
+    if (options.problem) { problem.textContent = options.problem; return; }
+    const credential = "create" in form.dataset
+      ? await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })
+      : await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });
+    const done = await send(form.dataset.passkey, { name: typed.name ?? "", next: typed.next ?? "/", credential: credential.toJSON() });
+    if (done.problem) { problem.textContent = done.problem; return; }
+    location.href = done.go;
+  } catch {
+    problem.textContent = problem.dataset.failed; // whatever the browser says of it is not for people
+  }
+}));
+
 // --- a form is sent once ---
 
 document.addEventListener("submit", (event) => {

@@ -1,0 +1,175 @@
+"""What every answer has, and who may post: no service is asked before that is settled."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from covey_portal.app import create_app
+from covey_portal.guard import HEADERS
+from covey_portal.settings import PortalSettings
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import ValidationError
+
+ORIGIN = "https://portal.carrier.example"
+NOWHERE = "http://127.0.0.1:9"
+OURS = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
+
+
+def settings(**different: str) -> PortalSettings:
+    services = dict.fromkeys(("identity_url", "membership_url", "transactions_url", "renewals_url"), NOWHERE)
+    return PortalSettings(**{"portal_url": ORIGIN, **services, **different})
+
+
+@pytest.fixture(scope="module")
+def app():
+    return create_app(settings())
+
+
+@pytest.fixture
+async def browser(app) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+        yield client
+
+
+def routes(app, *, changing: bool) -> list[tuple[str, str]]:
+    found = [each.original_route for each in iter_route_contexts(app.routes)]
+    return sorted(
+        (method, route.path)
+        for route in found
+        if isinstance(route, APIRoute)
+        for method in route.methods
+        if (method not in ("GET", "HEAD")) == changing
+    )
+
+
+POSTED = {path for _, path in routes(create_app(settings()), changing=True)}
+
+
+@pytest.mark.parametrize("path", sorted(POSTED))
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Sec-Fetch-Site": "cross-site", "Origin": ORIGIN}, id="from-another-site"),
+        pytest.param({"Sec-Fetch-Site": "same-site", "Origin": ORIGIN}, id="from-a-neighbour"),
+        pytest.param({"Sec-Fetch-Site": "none"}, id="typed"),
+        pytest.param({"Origin": "https://evil.example"}, id="foreign-origin"),
+        pytest.param({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, id="null-origin"),
+        pytest.param({"Origin": ORIGIN.replace("https", "http")}, id="without-tls"),
+        pytest.param({}, id="says-nothing"),
+    ],
+)
+async def test_what_does_not_come_from_our_own_pages_changes_nothing(browser, path, headers):
+    answer = await browser.post(path.replace("{", "").replace("}", ""), headers=headers)
+
+    assert answer.status_code == 403
+    assert "<h1>You cannot do this here</h1>" in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers", [OURS, {"Origin": ORIGIN}, {"Sec-Fetch-Site": "same-origin"}], ids=["both", "origin", "site"]
+)
+async def test_what_comes_from_our_own_pages_gets_in(browser, headers):
+    answer = await browser.post("/language", data={"language": "es", "back": "/sign-on"}, headers=headers)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-on")
+
+
+async def test_nothing_is_changed_by_other_methods_than_post(app):
+    assert {method for method, _ in routes(app, changing=True)} == {"POST"}
+
+
+@pytest.mark.parametrize("path", ["/sign-on", "/nothing-here", "/register", "/", "/livez"])
+async def test_every_answer_keeps_other_sites_out(browser, path):
+    answer = await browser.get(path)
+
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+
+
+async def test_files_may_be_kept_and_pages_may_not(browser):
+    page = await browser.get("/sign-on")
+    address = page.text.split('rel="stylesheet" href="')[1].split('"')[0]
+    style = await browser.get(address)
+
+    assert "immutable" in style.headers["Cache-Control"]
+    assert page.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("name", ["../settings.py", "vendored.sha256", "htmx.LICENSE", "nothing.css"])
+async def test_only_the_portals_own_files_are_given(browser, name):
+    assert (await browser.get(f"/static/{name}")).status_code == 404
+
+
+async def test_with_the_services_away_a_page_says_so_and_nothing_of_them(browser):
+    answer = await browser.post("/sign-on", data={"user_id": "d45634", "password": "secret"}, headers=OURS)
+
+    assert answer.status_code == 503
+    assert "Nothing is lost" in answer.text
+    assert NOWHERE not in answer.text
+
+
+async def test_whoever_is_not_signed_on_is_sent_to_sign_on_and_back(browser):
+    answer = await browser.get("/transactions?status=open&q=a b")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/sign-on?next=/transactions%3Fstatus%3Dopen%26q%3Da%2520b"
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:1", ""])
+async def test_nobody_is_sent_to_another_site(browser, elsewhere):
+    answer = await browser.post("/language", data={"language": "en", "back": elsewhere}, headers=OURS)
+
+    assert answer.headers["location"] == "/"
+
+
+async def test_cookies_of_preferences_are_for_this_host_and_no_script(browser):
+    answer = await browser.post("/theme", data={"theme": "dark", "back": "/sign-on"}, headers=OURS)
+
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("theme=dark;")
+    assert all(part in cookie for part in ("HttpOnly", "Secure", "SameSite=lax", "Path=/"))
+    assert (
+        '<html lang="en" data-theme="dark">' in (await browser.get("/sign-on", headers={"Cookie": "theme=dark"})).text
+    )
+
+
+async def test_what_is_typed_is_never_markup(browser):
+    answer = await browser.post("/register", data={"first_name": '"><script>alert(1)</script>'}, headers=OURS)
+
+    assert answer.status_code == 422
+    assert "<script>alert" not in answer.text
+    assert "&#34;&gt;&lt;script&gt;" in answer.text
+
+
+async def test_a_password_is_never_given_back(browser):
+    answer = await browser.post("/sign-on", data={"user_id": "", "password": "quillfern-9"}, headers=OURS)
+
+    assert answer.status_code == 422
+    assert "quillfern-9" not in answer.text
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("portal_url", "http://portal.carrier.example"),
+        ("portal_url", "https://portal.carrier.example/somewhere"),
+        ("portal_url", "portal.carrier.example"),
+        ("accent", "teal"),
+        ("accent", "#d0e0e0"),
+        ("accent_dark", "#101010"),
+        ("brand", ""),
+    ],
+)
+def test_settings_that_could_not_work_are_refused(name, value):
+    with pytest.raises(ValidationError):
+        settings(**{name: value})
+
+
+@pytest.mark.parametrize("url", ["http://localhost:20110", "http://127.0.0.1:1", "https://a.example/"])
+def test_these_are_origins(url):
+    assert settings(portal_url=url).portal_url == url.rstrip("/")

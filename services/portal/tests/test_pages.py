@@ -1,0 +1,320 @@
+"""Every page, as people and machines that help people see it: for a primary, staff, and whoever is not signed on."""
+
+import re
+import zlib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import pyotp
+import pytest
+
+from .people import PASSWORD, Visitor, address
+
+AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
+RUN_AXE = f"async (tags) => {{ {AXE}; return await window.axe.run(document, {{runOnly: tags}}) }}"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+ANYBODY = (
+    "/sign-on",
+    "/register",
+    "/register/verification",
+    "/forgotten/user-id",
+    "/forgotten/password",
+    "/forgotten/password/reset",
+    "/access-request",
+    "/access-request/status",
+    "/access-request/{reference}",
+    "/nothing-is-here",
+)
+SIGNED_ON = (
+    "/",
+    "/access-code",
+    "/account",
+    "/account/information",
+    "/account/password",
+    "/account/addresses/new",
+    "/account/addresses/verification",
+    "/account/second-factor",
+    "/account/sessions",
+    "/account/passkeys",
+    "/groups",
+    "/groups/{group}",
+    "/groups/{group}/renewals",
+    "/groups/{group}/users/new",
+    "/groups/{group}/users/{user}/rights",
+    "/groups/{group}/users/{user}/removal",
+    "/groups/{group}/seen-by",
+    "/groups/{group}/seen-by?on=2020-01-01",
+    "/groups/{group}/history",
+    "/renewals",
+    "/book",
+    "/book?q=nobody-is-called-so",
+    "/transactions",
+    "/transactions?status=open",
+)
+STAFF = (
+    "/staff/access-requests",
+    "/staff/access-requests?status=approved",
+    "/staff/access-requests/{reference}",
+    "/staff/reviews",
+)
+PAGES = (
+    [("nobody", each) for each in ANYBODY]
+    + [("primary", each) for each in SIGNED_ON]
+    + [("staff", each) for each in STAFF]
+)
+
+
+@dataclass
+class Cast:
+    """Who looks at pages, and what is on them."""
+
+    places: dict[str, str]
+    primary: tuple[str, str]
+    staff: tuple[str, str]
+
+    def account(self, who: str) -> tuple[str, str] | None:
+        return {"primary": self.primary, "staff": self.staff}.get(who)
+
+
+@pytest.fixture(scope="session")
+async def cast(platform, browser) -> Cast:
+    """A group with a primary, somebody invited, and a request that waits."""
+    group = await platform.group()
+    visitor = await Visitor.open(browser, platform)
+    prim = address("prim")
+    references = []
+    for email in (prim, address("next")):
+        await visitor.go("/access-request")
+        await visitor.fill(group_number=group["group_number"], company=group["legal_name"])
+        await visitor.fill(officer_first_name="Olu", officer_last_name="Officer", officer_email=address("olu"))
+        await visitor.fill(first_name="Prim", last_name="Ary", email=email, email_again=email)
+        await visitor.press()
+        await visitor.press("main form[action='/access-request'] button.button:not(.plain)")
+        references.append(visitor.path.rpartition("/")[2])
+    staff = await Visitor.open(browser, platform)
+    await staff.sign_on_as_staff()
+    await staff.go(f"/staff/access-requests/{references[0]}")
+    await staff.press("main form[action$='/approval'] button")
+    user_id = await visitor.register_and_sign_on(prim, "Prim", "Ary")
+    await visitor.fill(code=await platform.code(prim, group["legal_name"]))
+    await visitor.press("main form[action='/access-code'] button")
+    await visitor.go(f"/groups/{group['group_id']}/users/new")
+    absurd = address("absurd")
+    await visitor.fill(first_name="Wolfeschlegelsteinhausenbergerdorff" + "n" * 20, last_name="Ó Súilleabháin & Søn")
+    await visitor.fill(email=absurd, email_again=absurd)
+    await visitor.press()
+    await visitor.page.check("[name=rights][value='billing.pay']")
+    await visitor.press()
+    removal = await visitor.page.locator("a[href$='/removal']").first.get_attribute("href")
+    await visitor.page.context.close()
+    await staff.page.context.close()
+    account = platform.run["accounts"]["staff"]
+    return Cast(
+        {"group": group["group_id"], "user": removal.split("/")[-2], "reference": references[1]},
+        (user_id, PASSWORD),
+        (account["user_id"], account["password"]),
+    )
+
+
+LOOKS = {
+    "desktop": {"width": 1440},
+    "phone": {"width": 390},
+    "smallest": {"width": 320},
+    "dark": {"width": 1440, "dark": True},
+    "spanish": {"width": 390, "language": "es-US"},
+}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("who", ["nobody", "primary", "staff"])
+async def test_pages_are_sound(platform, visit, cast, who, look):
+    """No barrier that a machine can find (WCAG 2.2 AA), nothing wider than the screen, one heading, a title of its own."""
+    visitor = await visit(**LOOKS[look])
+    if account := cast.account(who):
+        await visitor.sign_on(*account)
+    titles: dict[str, str] = {}
+    found: list[str] = []
+    for path in (path.format(**cast.places) for owner, path in PAGES if owner == who):
+        await visitor.go(path)
+        found += [f"{path}: {each}" for each in await faults(visitor)]
+        title = await visitor.page.title()
+        if path.partition("?")[0] == path:
+            assert titles.setdefault(title, path) == path, f"{path} has the title of {titles[title]}"
+    assert found == []
+
+
+async def faults(visitor: Visitor) -> list[str]:
+    page = visitor.page
+    said: dict[str, Any] = await page.evaluate(RUN_AXE, TAGS)
+    found = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in said["violations"]]
+    wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    if wide > 0:
+        found.append(f"{wide} px wider than the screen")
+    headings = await page.locator("main h1").count()
+    if headings != 1:
+        found.append(f"{headings} headings of the first rank")
+    return found
+
+
+@pytest.mark.timeout(200)
+async def test_a_form_with_mistakes_says_so_first_and_leads_to_them(visit):
+    visitor = await visit()
+    await visitor.go("/register")
+    await visitor.fill(first_name="Pat", email="not an address")
+    await visitor.press()
+
+    page = visitor.page
+    assert (await page.title()).startswith("Error: ")
+    assert await page.evaluate("document.activeElement.id") == "problem"
+    links = await page.locator("#problem a").all()
+    for link in links:
+        name = (await link.get_attribute("href")).removeprefix("#")
+        beside = await page.inner_text(f"#{name}-complaint")
+        assert (await link.inner_text()) in beside
+    await links[0].click()
+    assert await page.evaluate("document.activeElement.id") == "last_name"
+    assert await page.input_value("#first_name") == "Pat"
+
+
+@pytest.mark.timeout(200)
+async def test_a_dialog_asks_and_escape_leaves_all_as_it_was(visit, cast):
+    visitor = await visit()
+    await visitor.sign_on(*cast.primary)
+    await visitor.go(f"/groups/{cast.places['group']}")
+    link = visitor.page.locator("a[href$='/removal']").first
+    await link.focus()
+    await visitor.page.keyboard.press("Enter")
+    dialog = visitor.page.locator("dialog[open]")
+    await dialog.wait_for()
+
+    assert "Wolfeschlegel" in await dialog.inner_text()
+    await visitor.page.keyboard.press("Escape")
+    await dialog.wait_for(state="hidden")
+    assert await link.evaluate("each => each === document.activeElement")
+
+
+@pytest.mark.timeout(200)
+async def test_the_session_is_of_one_cookie_that_no_script_sees(visit, cast):
+    visitor = await visit()
+    await visitor.sign_on(*cast.primary)
+
+    cookies = {each["name"]: each for each in await visitor.page.context.cookies()}
+    session = cookies["__Host-covey"]
+    assert (session["httpOnly"], session["secure"], session["sameSite"], session["path"]) == (True, True, "Lax", "/")
+    assert len(session["value"]) >= 43  # 256 bits in base64
+    assert "__Host-covey" not in await visitor.page.evaluate("document.cookie")
+
+    kept = session["value"]
+    await visitor.press("form[action='/sign-off'] button")
+    await visitor.page.context.add_cookies([{**session, "value": kept}])
+    await visitor.go("/account")
+    assert visitor.path == "/sign-on"
+
+
+@pytest.mark.timeout(200)
+async def test_one_is_asked_before_the_session_ends_and_stays_by_one_key(visit, cast):
+    visitor = await visit()
+    await visitor.sign_on(*cast.primary)
+    await visitor.page.route("**/account", shortened)
+    await visitor.go("/account")
+
+    warning = visitor.page.locator("#session-warning[open]")
+    await warning.wait_for()
+    await visitor.page.keyboard.press("Enter")
+    await visitor.page.locator("#session-warning").wait_for(state="hidden")
+    assert visitor.path == "/account"
+
+
+async def shortened(route: Any) -> None:
+    """The page as it comes when a minute of the session is left."""
+    answer = await route.fetch()
+    text = await answer.text()
+    begin = text.index('data-idle="')
+    end = text.index('"', begin + len('data-idle="'))
+    await route.fulfill(response=answer, body=text[:begin] + 'data-idle="60' + text[end:])
+
+
+@pytest.mark.timeout(200)
+async def test_a_passkey_is_added_signs_on_and_is_removed(platform, visit):
+    visitor = await visit()
+    email = address("key")
+    await visitor.register_and_sign_on(email, "Kay", "Keyholder")
+    session = await visitor.page.context.new_cdp_session(visitor.page)
+    await session.send("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    await session.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {"options": {**options, "isUserVerified": True, "automaticPresenceSimulation": True}},
+    )
+    await visitor.go("/account/passkeys")
+    await visitor.fill(name="Work laptop", password="not this one")
+    await visitor.page.click("form[data-create] button")
+    await visitor.page.get_by_text("The password is not right.").wait_for()
+
+    await visitor.fill(password=PASSWORD)
+    await visitor.press("form[data-create] button")
+    assert "Work laptop" in await visitor.page.inner_text("main table")
+
+    await visitor.press("form[action='/sign-off'] button")
+    await visitor.press("form[data-passkey] button")
+    assert "Kay" in await visitor.title()
+
+    await visitor.go("/account/passkeys")
+    await visitor.press("main a[href$='/removal']")
+    await visitor.fill(password=PASSWORD)
+    await visitor.press()
+    assert await visitor.page.locator("main table").count() == 0
+    await platform.mail(email, "passkey")
+
+
+@pytest.mark.timeout(200)
+async def test_a_second_factor_is_set_up_and_asked_for(visit):
+    visitor = await visit(scripts=False)
+    user_id = await visitor.register_and_sign_on(address("two"), "Tee", "Otp")
+    await visitor.go("/account/second-factor")
+    await visitor.fill(password=PASSWORD)
+    await visitor.press()
+    secret = await visitor.page.inner_text("main .secret")
+    await visitor.fill(code=pyotp.TOTP(secret).now())
+    await visitor.press("main form[action$='/on'] button")
+    recovery = await visitor.page.locator("main .codes li").all_inner_texts()
+    assert len(recovery) == 10
+
+    await visitor.press("form[action='/sign-off'] button")
+    await visitor.sign_on(user_id, PASSWORD)
+    await visitor.fill(code="000000")
+    await visitor.press()
+    assert await visitor.page.locator("#problem").count() == 1
+    await visitor.fill(code=recovery[0])
+    await visitor.press()
+    assert "Tee" in await visitor.title()
+
+
+@pytest.mark.timeout(200)
+async def test_the_printed_form_has_the_same_fields(platform, visit):
+    visitor = await visit()
+    answer = await visitor.page.request.get("/access-request/form.pdf")
+
+    assert answer.headers["content-type"] == "application/pdf"
+    document = await answer.body()
+    assert document.startswith(b"%PDF-")
+    plain = document + b"".join(map(_unpacked, STREAM.findall(document)))
+    assert b"/UA" in plain or b"pdfuaid" in plain
+    await visitor.go("/access-request")
+    online = await visitor.page.locator("main input:not([type=hidden])").evaluate_all("all => all.map(e => e.name)")
+    printed = [name for name in online if name != "email_again"]
+    assert len(printed) == 8
+    assert [name for name in printed if f"({name})".encode() not in plain] == []
+
+
+STREAM = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
+
+
+def _unpacked(stream: bytes) -> bytes:
+    try:
+        return zlib.decompress(stream)
+    except zlib.error:
+        return b""
