@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from covey_contracts import EVENTS, Event
-from covey_contracts.__main__ import EXAMPLES, GENERATED, LIBRARY, PAGE, RELEASED, documents, main
-from covey_contracts.documents import access_list, event_schema
+from covey_contracts.__main__ import EXAMPLES, GENERATED, KAFKA_USERS, LIBRARY, PAGE, RELEASED, documents, main
+from covey_contracts.acls import access_list
+from covey_contracts.documents import event_schema
 from jsonschema import Draft202012Validator
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of everything that the commands read and write."""
     for folder in (GENERATED, RELEASED, EXAMPLES):
         shutil.copytree(CHECKOUT / folder, tmp_path / folder)
-    for file in (PAGE, LIBRARY / "pyproject.toml"):
+    for file in (PAGE, KAFKA_USERS, LIBRARY / "pyproject.toml"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CHECKOUT / file, tmp_path / file)
     return tmp_path
