@@ -157,20 +157,13 @@ def covey(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """``covey(kafka, "topics", "apply")``: the command, with that Kafka in its environment; its exit code and output."""
 
     def carry_out(kafka: KafkaSettings, *words: str) -> tuple[int, str, str]:
-        for name, value in environment(kafka).items():
+        for name, value in kafka.environment().items():
             monkeypatch.setenv(name, value)
         with pytest.raises(SystemExit) as end:
             app(words)
         return int(end.value.code or 0), *capsys.readouterr()
 
     return carry_out
-
-
-def environment(kafka: KafkaSettings) -> dict[str, str]:
-    said = {f"COVEY_KAFKA_{name.upper()}": str(value) for name, value in kafka if value is not None}
-    if kafka.sasl_password:
-        said["COVEY_KAFKA_SASL_PASSWORD"] = kafka.sasl_password.get_secret_value()
-    return said
 
 
 def test_the_topics_are_made_there_by_command(foreign: Foreign, covey: Callable[..., tuple[int, str, str]]) -> None:
@@ -206,7 +199,7 @@ async def test_a_service_takes_its_secrets_from_files(
         "COVEY_LOG_LEVEL": "DEBUG",
         "COVEY_SEALING_PUBLIC_KEYS": str(sealing_keys / "public.jwks.json"),
         "COVEY_SECRETS_DIR": str(secrets),
-        **environment(foreign.scram),
+        **foreign.scram.environment(),
     }
     async with new_database(service.package) as urls:
         mounted = {

@@ -3,6 +3,7 @@
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.record import default_records
+from covey_chassis.kafka import connection
 from covey_chassis.testing.broker import headers, new_topic, producing
 
 from .collecting import _rec, _records, partitions
@@ -44,7 +45,7 @@ async def topic(kafka, monkeypatch):
 
 
 async def read(kafka, topic, begins=None):
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**connection(kafka), enable_auto_commit=False)
     await consumer.start()
     try:
         ends = await consumer.end_offsets(await partitions(kafka, [topic]))

@@ -14,8 +14,8 @@ from covey_contracts.documents import JsonObject
 
 PREFIX = "covey-"
 HEADER = """\
-# A Kafka user for each party that Covey's contracts name, for Strimzi's User Operator, with the rights that the contracts
-# give it. Made from libs/contracts by `make contracts`: change it there. The cluster's name, `strimzi.io/cluster`, is yours.
+# For Strimzi's User Operator: a Kafka user for each party that Covey's contracts name, with the rights that they give it.
+# Made from libs/contracts by `make contracts`: change it there. The cluster's name, `strimzi.io/cluster`, is yours.
 # Whoever else listens has a user of its own, with Read on its topics and on its own groups.
 """
 

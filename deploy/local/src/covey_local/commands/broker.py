@@ -11,6 +11,7 @@ from rich.table import Table
 
 from covey_local.attach import kafka_settings
 from covey_local.commands.options import HERE, Folder, out
+from covey_local.credentials import ADMIN, DOWNSTREAM
 
 topics = typer.Typer(help="The topics on the broker.", no_args_is_help=True)
 events = typer.Typer(help="The events on the broker.", no_args_is_help=True)
@@ -28,7 +29,7 @@ def topics_apply(
 
     from covey_local.topics import apply_topics
 
-    settings = kafka_settings(folder)
+    settings = kafka_settings(folder, ADMIN)
     applied = asyncio.run(
         apply_topics(settings, [event.topic for event in EVENTS], replication_factor=replication_factor)
     )
@@ -45,7 +46,7 @@ def topics_list(folder: Folder = HERE) -> None:
     from covey_local.topics import list_topics
 
     table = Table("topic", "partitions", "copies", "kept", box=None, pad_edge=False)
-    for topic in asyncio.run(list_topics(kafka_settings(folder))):
+    for topic in asyncio.run(list_topics(kafka_settings(folder, ADMIN))):
         kept = int(topic.settings["retention.ms"])
         age = "for ever" if kept < 0 else f"{timedelta(milliseconds=kept).days} days"
         table.add_row(topic.name, str(topic.partitions), str(topic.replicas), age)
@@ -64,7 +65,7 @@ def events_tail(
     from covey_local import events as broker_events
 
     async def show() -> None:
-        settings = kafka_settings(folder)
+        settings = kafka_settings(folder, DOWNSTREAM)
         async for seen in broker_events.tail(settings, types or (), from_beginning=from_beginning, follow=follow):
             print(seen.as_json if as_json else seen.line, flush=True)
 
