@@ -1,5 +1,7 @@
 """The services on a Kafka and a PostgreSQL that somebody else runs: nothing but settings tells them so."""
 
+import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -17,15 +19,17 @@ from covey_chassis.kafka import connection
 from covey_chassis.running import Running
 from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing import NewDatabase, service_settings
-from covey_chassis.testing.broker import eventually, headers
+from covey_chassis.testing.broker import admin, eventually, headers
 from covey_contracts import EVENTS
 from covey_contracts.membership import Address, GroupRegistered
 from covey_contracts.renewals import RenewalChanged
 from covey_local import ports, processes
 from covey_local.cli import app
 from covey_local.events import Seen, tail
+from covey_local.principals import ACLS
 from covey_local.topics import apply_topics
 from covey_renewals.app import service
+from pydantic import SecretStr
 
 from .conftest import PASSWORD, USER, Foreign
 
@@ -174,6 +178,23 @@ def test_the_topics_are_made_there_by_command(foreign: Foreign, covey: Callable[
     for event in EVENTS:
         assert event.topic.name in said
         assert event.topic.name in listed
+
+
+async def test_principals_get_their_passwords_and_their_rights_there_by_command(
+    foreign: Foreign, covey: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, password = "covey-membership", "the-password-of-membership"
+    monkeypatch.setenv("COVEY_KAFKA_PASSWORDS", json.dumps({name: password}))
+    code, said, complaints = await asyncio.to_thread(covey, foreign.plain, "principals", "apply")
+    _, again, _ = await asyncio.to_thread(covey, foreign.plain, "principals", "apply")
+
+    assert code == 0, complaints
+    assert f"{len(ACLS)} ACLs given, 0 taken, 0 as they should be." in said
+    assert f"0 ACLs given, 0 taken, {len(ACLS)} as they should be." in again
+    assert password not in said + again
+    settings = foreign.scram.model_copy(update={"sasl_username": name, "sasl_password": SecretStr(password)})
+    async with admin(settings) as client:
+        assert set(await client.list_topics()) <= {acl.name for acl in ACLS if acl.principal == name}
 
 
 def test_the_command_says_that_kafka_refuses_it(foreign: Foreign, covey: Callable[..., tuple[int, str, str]]) -> None:

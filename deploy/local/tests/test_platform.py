@@ -96,6 +96,17 @@ def test_every_service_is_up_and_listed(platform, covey):
     assert all(url in status.out for url in platform.run["services"].values())
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no other process's environment can be read")
+def test_each_service_signs_on_to_kafka_as_itself_and_knows_no_other_password(platform):
+    passwords = platform.run["kafka_passwords"]
+
+    for name in platform.run["services"]:
+        environment = Path(f"/proc/{platform.run['pids'][name]}/environ").read_text()
+        own = passwords[f"covey-{name}"]
+        assert f"COVEY_KAFKA_SASL_USERNAME=covey-{name}\0COVEY_KAFKA_SASL_PASSWORD={own}\0" in environment
+        assert [user for user, password in passwords.items() if password in environment] == [f"covey-{name}"]
+
+
 def test_the_staff_account_is_there_said_and_kept_for_its_owner(platform, covey):
     account = platform.run["accounts"]["staff"]
     said = f"Sign on as staff: user ID {account['user_id']}, password {account['password']}\n"

@@ -1,4 +1,4 @@
-"""Topics and events: also on a Kafka that is given by ``COVEY_KAFKA_...``."""
+"""Topics, principals and events: also on a Kafka that is given by ``COVEY_KAFKA_...``."""
 
 # ruff: noqa: PLC0415
 
@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 from rich.table import Table
 
 from covey_local.attach import kafka_settings
@@ -14,6 +15,7 @@ from covey_local.commands.options import HERE, Folder, out
 from covey_local.credentials import ADMIN, DOWNSTREAM
 
 topics = typer.Typer(help="The topics on the broker.", no_args_is_help=True)
+principals = typer.Typer(help="Who signs on to Kafka, and what they may do.", no_args_is_help=True)
 events = typer.Typer(help="The events on the broker.", no_args_is_help=True)
 
 
@@ -51,6 +53,27 @@ def topics_list(folder: Folder = HERE) -> None:
         age = "for ever" if kept < 0 else f"{timedelta(milliseconds=kept).days} days"
         table.add_row(topic.name, str(topic.partitions), str(topic.replicas), age)
     out.print(table)
+
+
+@principals.command("apply")
+def principals_apply(
+    folder: Folder = HERE,
+    passwords: Annotated[
+        str,
+        typer.Option(envvar="COVEY_KAFKA_PASSWORDS", help="JSON: the passwords to set, by principal; all others stay."),
+    ] = "{}",
+) -> None:
+    """Let each principal of the contracts do what they say, and nothing else."""
+    from covey_local.principals import ACLS, apply_acls, set_passwords
+
+    settings = kafka_settings(folder, ADMIN)
+    wanted = TypeAdapter(dict[str, str]).validate_json(passwords)
+    applied = asyncio.run(apply_acls(settings, ACLS))
+    if wanted:
+        asyncio.run(set_passwords(settings, wanted))
+    out.print(f"{len(applied.given)} ACLs given, {applied.taken} taken, {applied.unchanged} as they should be.")
+    for name in wanted:
+        out.print(f"{name} signs on by the given password.")
 
 
 @events.command("tail")
