@@ -195,7 +195,10 @@ class Stack:
         return {name: port if self._durable else None for name, port in wanted.items()}
 
     async def _prepare(self) -> None:
-        """Topics, principals, keys, databases and their tables: everything that must be there before a service starts."""
+        """Principals, topics, keys, databases and their tables: everything that must be there before a service starts."""
+        with self.progress.step("Principals") as step:
+            acls = await self.infrastructure.apply_principals()
+            step.where = f"{len(acls.given)} ACLs given, {acls.taken} taken, {acls.unchanged} as they should be"
         with self.progress.step("Topics") as step:
             applied = await self.infrastructure.apply_topics()
             step.where = f"{len(applied.created)} made, {len(applied.unchanged)} as they should be"
@@ -203,9 +206,6 @@ class Stack:
                 step.where += f", altered: {', '.join(applied.altered)}"
         if applied.unknown:
             self.progress.say(f"No contract knows these topics on the broker: {', '.join(applied.unknown)}.")
-        with self.progress.step("Principals") as step:
-            acls = await self.infrastructure.apply_principals()
-            step.where = f"{len(acls.given)} ACLs given, {acls.taken} taken, {acls.unchanged} as they should be"
         keys.make_keys(self._keys, keys.holders())
         keys.make_signing_key(self._keys)
         with self.progress.step("Databases") as step:
