@@ -9,7 +9,9 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 from covey_chassis.envelope import Envelope, to_headers
 from covey_chassis.ids import new_id
+from covey_chassis.kafka import connection
 from covey_chassis.outgoing import PRODUCER
+from covey_chassis.settings import KafkaSettings
 from covey_contracts.membership import Address, BillingUnit, BrokerOfRecord, GroupChanged, GroupPlan
 
 RENEWAL_DATE = date(2030, 2, 1)
@@ -53,9 +55,9 @@ class Book:
         finally:
             await connection.close()
 
-    async def tell(self, kafka: str, topic: str, events: int) -> None:
+    async def tell(self, kafka: KafkaSettings, topic: str, events: int) -> None:
         """So many changes, the groups in turn, into the topic."""
-        async with AIOKafkaProducer(bootstrap_servers=kafka, **PRODUCER) as producer:
+        async with AIOKafkaProducer(**connection(kafka), **PRODUCER) as producer:
             for group, sequence in self.changes(events):
                 headers = to_headers(envelope(group, sequence))
                 value, key = group.model_dump_json().encode(), group.key.encode()

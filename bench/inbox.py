@@ -14,6 +14,7 @@ from functools import partial
 from covey_chassis.consuming import HANDLED
 from covey_chassis.db import make_engine
 from covey_chassis.envelope import from_headers
+from covey_chassis.kafka import broker_security
 from covey_chassis.running import Running
 from covey_chassis.settings import Role
 from covey_contracts.membership import GroupChanged, GroupRegistered
@@ -116,10 +117,11 @@ class _Peer:
         return peer
 
     async def rate(self, events: int) -> float:
-        await self._book.tell(self._stand.kafka, self._topic, events)
+        kafka = self._stand.kafka
+        await self._book.tell(kafka, self._topic, events)
         engine = make_engine(self._database.worker)
         sessions = async_sessionmaker(engine, expire_on_commit=False)
-        broker = KafkaBroker(self._stand.kafka, logger=None)
+        broker = KafkaBroker(kafka.bootstrap_servers, security=broker_security(kafka), logger=None)
         done = 0
 
         @broker.subscriber(
@@ -154,7 +156,7 @@ def settings(stand: Stand, database: DatabaseUrls) -> RenewalsSettings:
     return RenewalsSettings(
         database_url=SecretStr(database.request),
         worker_database_url=SecretStr(database.worker),
-        kafka=stand.infrastructure.kafka_settings,
+        kafka=stand.kafka,
         operator_token=SecretStr("an operator's token of a benchmark"),
         roles=frozenset({Role.CONSUMERS}),
     )

@@ -6,6 +6,7 @@ record sent and received by the other process, a commit. All times are of the on
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,8 +18,10 @@ from statistics import median
 import asyncpg
 from aiokafka import AIOKafkaProducer
 from covey_chassis.envelope import to_headers
+from covey_chassis.kafka import connection
 from covey_chassis.outgoing import PRODUCER
 from covey_chassis.relay import Relay
+from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing.broker import eventually, in_background
 from covey_contracts.membership import GroupChanged, GroupRegistered
 from covey_local.databases import DatabaseUrls
@@ -73,10 +76,10 @@ async def measure(stand: Stand) -> list[Figure]:
 async def _ours(
     stand: Stand, sender: DatabaseUrls, listener: DatabaseUrls, book: Book, per_s: int, events: int
 ) -> list[float]:
-    relay = Relay(service="membership", database_url=sender.worker, kafka=stand.infrastructure.kafka_settings)
+    relay = Relay(service="membership", database_url=sender.worker, kafka=stand.kafka)
     begun: dict[str, float] = {}
     changes = book.changes(events)
-    async with _listener("ours", listener.worker, stand.kafka) as effects, _pool(sender) as pool:
+    async with _listener(stand.kafka, "ours", listener.worker) as effects, _pool(sender) as pool:
         async with in_background(relay.run()):
 
             async def commit() -> None:
@@ -103,9 +106,9 @@ async def _limit(stand: Stand, sender: DatabaseUrls, book: Book, per_s: int, eve
     sent: dict[str, float] = {}
     changes = book.changes(events)
     async with (
-        _listener("bare", stand.kafka, topic) as arrivals,
+        _listener(stand.kafka, "bare", topic) as arrivals,
         _pool(sender) as pool,
-        AIOKafkaProducer(bootstrap_servers=stand.kafka, **PRODUCER) as producer,
+        AIOKafkaProducer(**connection(stand.kafka), **PRODUCER) as producer,
     ):
 
         async def commit_and_send() -> None:
@@ -159,10 +162,11 @@ Times = Callable[[int], Awaitable[dict[str, float]]]
 
 
 @asynccontextmanager
-async def _listener(*words: str) -> AsyncIterator[Times]:
+async def _listener(kafka: KafkaSettings, *words: str) -> AsyncIterator[Times]:
     """The other process; when it is asked for so many events' times, it ends once it has had them."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.listener", *words),
+        env=os.environ | kafka.environment(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=2**26,

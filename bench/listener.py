@@ -1,8 +1,8 @@
 """The other process of the latency's benchmark: when did each event have its effect, or arrive?
 
-``python -m bench.listener ours DATABASE_URL KAFKA`` is renewals with its consumer of groups; ``bare KAFKA TOPIC`` is
-aiokafka alone. Writes "ready"; asked for so many events, it writes {event ID: when}, in seconds of the monotonic clock,
-once it has them, and ends.
+``python -m bench.listener ours DATABASE_URL`` is renewals with its consumer of groups; ``bare TOPIC`` is aiokafka alone.
+``COVEY_KAFKA_...`` say where Kafka is. Writes "ready"; asked for so many events, it writes {event ID: when}, in seconds of
+the monotonic clock, once it has them, and ends.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from functools import partial
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from covey_chassis.consumer import Arrived, Consumer, HandlerOfMany
+from covey_chassis.kafka import connection
 from covey_chassis.running import Running
 from covey_chassis.settings import KafkaSettings, Role
 from covey_chassis.testing.broker import eventually, in_background
@@ -43,13 +44,13 @@ async def main(how: str, *words: str) -> None:
     print(json.dumps(times))
 
 
-async def ours(database_url: str, kafka: str) -> None:
+async def ours(database_url: str) -> None:
     """Renewals' consumer, whose transactions note when they were committed."""
     events.listen(Session, "after_commit", _note_commit)
     settings = RenewalsSettings(
         database_url=SecretStr(database_url),
         worker_database_url=SecretStr(database_url),
-        kafka=KafkaSettings(bootstrap_servers=kafka),
+        kafka=KafkaSettings(),
         operator_token=SecretStr("an operator's token of a benchmark"),
         roles=frozenset({Role.CONSUMERS}),
     )
@@ -64,9 +65,9 @@ async def ours(database_url: str, kafka: str) -> None:
         await asyncio.Event().wait()
 
 
-async def bare(kafka: str, topic: str) -> None:
+async def bare(topic: str) -> None:
     """Every record of the topic."""
-    async with AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(**connection(KafkaSettings()), enable_auto_commit=False) as consumer:
         await consumer._client.add_topic(topic)
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)

@@ -2,6 +2,7 @@
 
 import asyncpg
 from aiokafka import ConsumerRecord
+from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing.broker import read_all
 
 KEYS = 500
@@ -39,7 +40,7 @@ async def rows(database_url: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
-async def check_order(kafka: str, topic: str, events: int) -> None:
+async def check_order(kafka: KafkaSettings, topic: str, events: int) -> None:
     """Raises AssertionError unless each key's events are in the topic once, in their order, without a gap."""
     last: dict[bytes, int] = {}
     records: list[ConsumerRecord] = await read_all(kafka, topic)

@@ -1,15 +1,17 @@
 """faststream-outbox as its documents tell whoever needs order: one subscriber, one worker.
 
-``python peer_outbox.py DATABASE_URL KAFKA TOPIC EVENTS``, in an environment of its own, writes one line of JSON: the events
-that it sent a second. It fetches and flushes by the page: its defaults are slower.
+``python peer_outbox.py DATABASE_URL TOPIC EVENTS``, in an environment of its own, writes one line of JSON: the events that
+it sent a second. ``COVEY_KAFKA_...`` say where Kafka is. It fetches and flushes by the page: its defaults are slower.
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 
 from faststream.kafka import KafkaBroker, KafkaResponse
+from faststream.security import SASLScram512
 from faststream_outbox import OutboxBroker, make_outbox_table  # type: ignore[import-not-found]
 from faststream_outbox.annotations import OutboxMessage  # type: ignore[import-not-found]
 from sqlalchemy import MetaData, text
@@ -27,13 +29,18 @@ FILL = text(
 )
 
 
-async def main(database_url: str, kafka: str, topic: str, events: int) -> None:
+async def main(database_url: str, topic: str, events: int) -> None:
     """Send a first event, so that everything is connected; then the backlog, against the clock."""
     metadata = MetaData()
     table = make_outbox_table(metadata)
     engine = create_async_engine(database_url)
     outbox = OutboxBroker(engine, outbox_table=table)
-    broker = KafkaBroker(kafka, acks="all", enable_idempotence=True)
+    broker = KafkaBroker(
+        os.environ["COVEY_KAFKA_BOOTSTRAP_SERVERS"],
+        security=SASLScram512(os.environ["COVEY_KAFKA_SASL_USERNAME"], os.environ["COVEY_KAFKA_SASL_PASSWORD"]),
+        acks="all",
+        enable_idempotence=True,
+    )
 
     @broker.publisher(topic)
     @outbox.subscriber(
@@ -72,4 +79,4 @@ async def _emptied(engine: AsyncEngine) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4], int(sys.argv[4])))
+    asyncio.run(main(*sys.argv[1:3], int(sys.argv[3])))

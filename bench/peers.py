@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import json
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ FOLDER = Path(__file__).parent
 LOCK = FOLDER / "peers.lock"
 
 
-async def run(script: str, *words: str) -> Any:
+async def run(script: str, *words: str, environment: Mapping[str, str]) -> Any:
     """What the script of this folder, run in the peers' environment, writes as its last line."""
     python = await _python()
-    return json.loads((await _output(str(python), str(FOLDER / script), *words)).splitlines()[-1])
+    return json.loads(
+        (await _output(str(python), str(FOLDER / script), *words, environment=environment)).splitlines()[-1]
+    )
 
 
 async def _python() -> Path:
@@ -31,9 +35,12 @@ async def _python() -> Path:
     return python
 
 
-async def _output(*words: str) -> str:
+async def _output(*words: str, environment: Mapping[str, str] | None = None) -> str:
     process = await asyncio.create_subprocess_exec(
-        *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *words,
+        env=os.environ | dict(environment or {}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
     if process.returncode:

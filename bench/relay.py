@@ -12,6 +12,7 @@ from functools import partial
 import asyncpg
 from aiokafka import AIOKafkaProducer
 from covey_chassis.envelope import Envelope, Headers, to_headers
+from covey_chassis.kafka import connection
 from covey_chassis.outgoing import PRODUCER
 from covey_chassis.relay import SENT, Relay
 from covey_chassis.testing.broker import in_background, scalar
@@ -80,7 +81,7 @@ async def _growth(stand: Stand, database: DatabaseUrls) -> list[Figure]:
 
 async def _ours(stand: Stand, database: DatabaseUrls, events: int) -> float:
     topic = await stand.topic()
-    relay = Relay(service="chassis", database_url=database.worker, kafka=stand.infrastructure.kafka_settings)
+    relay = Relay(service="chassis", database_url=database.worker, kafka=stand.kafka)
     async with in_background(relay.run()):
         await outbox.fill(database.worker, topic, outbox.KEYS)  # so that it knows the topic
         relay.wake()
@@ -107,7 +108,7 @@ async def _limit(stand: Stand, database: DatabaseUrls, events: int) -> float:
     await outbox.fill(database.worker, topic, events)
     records = [_record(row) for row in await outbox.rows(database.worker)]
     await scalar(database.worker, "WITH gone AS (DELETE FROM outbox RETURNING 1) SELECT count(*) FROM gone")
-    async with AIOKafkaProducer(bootstrap_servers=stand.kafka, **PRODUCER) as producer:
+    async with AIOKafkaProducer(**connection(stand.kafka), **PRODUCER) as producer:
         await producer.send_and_wait(await stand.topic(), b"the connection is there")
         await producer.partitions_for(topic)
         began = time.perf_counter()
@@ -121,7 +122,7 @@ async def _limit(stand: Stand, database: DatabaseUrls, events: int) -> float:
 async def _peer(stand: Stand, events: int) -> float:
     topic = await stand.topic()
     async with stand.bare_database() as url:
-        found = await peers.run("peer_outbox.py", url, stand.kafka, topic, str(events))
+        found = await peers.run("peer_outbox.py", url, topic, str(events), environment=stand.kafka.environment())
     return float(found["rate"])
 
 

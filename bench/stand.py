@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from covey_chassis.migrate import migrate
+from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing.broker import new_topic
 from covey_local.databases import DatabaseUrls
 from covey_local.infrastructure import Infrastructure
@@ -31,9 +32,9 @@ class Stand:
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     @property
-    def kafka(self) -> str:
-        """Kafka's bootstrap servers."""
-        return self.infrastructure.bootstrap_servers
+    def kafka(self) -> KafkaSettings:
+        """Kafka, by its super user."""
+        return self.infrastructure.kafka_settings
 
     @property
     def rounds(self) -> int:

@@ -143,7 +143,7 @@ async def _context(stand: Stand, book: Book) -> AsyncIterator[Context]:
     settings = service.settings(
         database_url=book.urls.request,
         worker_database_url=book.urls.worker,
-        kafka=stand.infrastructure.kafka_settings,
+        kafka=stand.kafka,
         operator_token=OPERATOR_TOKEN,
         roles=frozenset({Role.WORKERS}),
     )
@@ -287,7 +287,7 @@ async def _running(stand: Stand, book: Book, *, roles: str) -> AsyncIterator[Ser
             environment={
                 **os.environ,
                 **book.urls.environment(),
-                "COVEY_KAFKA_BOOTSTRAP_SERVERS": stand.kafka,
+                **stand.kafka.environment(),
                 "COVEY_HTTP_PORT": str(port),
                 "COVEY_OPERATOR_TOKEN": OPERATOR_TOKEN,
                 "COVEY_TOKEN_KEYS": str(keys.token_file(_keys(stand))),

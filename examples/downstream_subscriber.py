@@ -2,6 +2,8 @@
 
     python downstream_subscriber.py --kafka 127.0.0.1:9092 covey.renewal.available.v1 covey.renewal.changed.v1
 
+Where Kafka asks who connects, `--user NAME` signs on (SASL, SCRAM-SHA-512), with the password in `KAFKA_PASSWORD`.
+
 It reads each topic from the beginning, takes the envelope from the CloudEvents headers (binary binding) and the fact from
 the value's plain JSON, and writes one JSON line an event to standard output. While doing so it checks what any subscriber
 may rely on:
@@ -21,6 +23,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import os
 import signal
 import sys
 from collections import defaultdict
@@ -129,12 +132,12 @@ def _gaps(seen: set[int]) -> Iterator[str]:
             yield f"{low + 1}" if high - low == 2 else f"{low + 1} to {high - 1}"
 
 
-async def follow(kafka: str, topics: list[str], ledger: Ledger) -> None:
+async def follow(kafka: dict[str, str], topics: list[str], ledger: Ledger) -> None:
     """Read until a signal asks for the end."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=kafka, auto_offset_reset="earliest", fetch_max_wait_ms=50)
+    consumer = AIOKafkaConsumer(*topics, **kafka, auto_offset_reset="earliest", fetch_max_wait_ms=50)
     await consumer.start()
     try:
         while not stopping.is_set():
@@ -148,13 +151,27 @@ async def follow(kafka: str, topics: list[str], ledger: Ledger) -> None:
         await consumer.stop()
 
 
+def connection(bootstrap_servers: str, user: str | None) -> dict[str, str]:
+    """How to reach Kafka, and to sign on to it. Where it has TLS, the protocol is SASL_SSL."""
+    found = {"bootstrap_servers": bootstrap_servers}
+    if user:
+        found |= {
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": user,
+            "sasl_plain_password": os.environ["KAFKA_PASSWORD"],
+        }
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kafka", required=True, help="bootstrap servers, host:port")
+    parser.add_argument("--user", help="who signs on, with the password in KAFKA_PASSWORD")
     parser.add_argument("topics", nargs="+", help="all topics of one or more aggregates")
     options = parser.parse_args()
     ledger = Ledger()
-    asyncio.run(follow(options.kafka, options.topics, ledger))
+    asyncio.run(follow(connection(options.kafka, options.user), options.topics, ledger))
     summary = ledger.summary()
     sys.stdout.write(json.dumps(summary) + "\n")
     return 1 if summary["violations"] else 0

@@ -8,6 +8,8 @@ registers it for the program's account, which needs the staff right `review.deci
 `covey.transaction.submitted.v1`, and for each round of renewal changes signs a command, sends it to
 `covey.review.decision.v1`, and waits for what became of it on `covey.review.decision-answered.v1`.
 
+Where Kafka asks who connects, `--user NAME` signs on (SASL, SCRAM-SHA-512), with the password in `KAFKA_PASSWORD`.
+
 The rule: approved is what gives every class of employees a plan, lets the employer pay at least half of the employees'
 premium, and moves no more than ten persons. All else is returned, with what is to be done and the representative who helps.
 
@@ -270,20 +272,34 @@ def public_jwk(key: OKPKey) -> dict[str, object]:
 # --- from start to end ---
 
 
+def connection(bootstrap_servers: str, user: str | None) -> dict[str, str]:
+    """How to reach Kafka, and to sign on to it. Where it has TLS, the protocol is SASL_SSL."""
+    found = {"bootstrap_servers": bootstrap_servers}
+    if user:
+        found |= {
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": user,
+            "sasl_plain_password": os.environ["KAFKA_PASSWORD"],
+        }
+    return found
+
+
 async def run(options: argparse.Namespace) -> tuple[Counter[str], str | None]:
     """Review until a signal asks for the end. What was done, and why it could not go on, if so."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    kafka = connection(options.kafka, options.user)
     submissions = AIOKafkaConsumer(
         SUBMITTED,
-        bootstrap_servers=options.kafka,
+        **kafka,
         group_id=options.group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    answered = AIOKafkaConsumer(ANSWERED, bootstrap_servers=options.kafka, fetch_max_wait_ms=50)
-    producer = AIOKafkaProducer(bootstrap_servers=options.kafka, acks="all", enable_idempotence=True)
+    answered = AIOKafkaConsumer(ANSWERED, **kafka, fetch_max_wait_ms=50)
+    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True)
     answers = Answers(answered, options.account)
     rule = Rule(options.share_min, options.persons_max, options.representative)
     signer = Signer(load_key(options.key), options.account)
@@ -316,6 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--key", required=True, type=Path, help="the file with the key pair; made if it is not there")
     parser.add_argument("--show-key", action="store_true", help="write the public key, and end")
     parser.add_argument("--kafka", help="bootstrap servers, host:port")
+    parser.add_argument("--user", help="who signs on to Kafka, with the password in KAFKA_PASSWORD")
     parser.add_argument("--account", type=UUID, help="the program's account")
     parser.add_argument("--representative", help="whom the carrier names to those who have to act: an ID")
     parser.add_argument("--group", default="programs.reviewing", help="the consumer group that keeps the place")

@@ -3,6 +3,8 @@
 //
 //	go run . --kafka 127.0.0.1:9092 covey.renewal.available.v1 covey.renewal.changed.v1
 //
+// Where Kafka asks who connects, --user NAME signs on (SASL, SCRAM-SHA-512), with the password in KAFKA_PASSWORD.
+//
 // It does what ../downstream_subscriber.py does, in another language: the same checks, the same lines, the same last line
 // and exit code. Nothing but the topics and their headers says how: CloudEvents 1.0, Kafka binary binding, plain JSON.
 package main
@@ -21,6 +23,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
 const (
@@ -31,6 +34,7 @@ const (
 
 func main() {
 	kafka := flag.String("kafka", "", "bootstrap servers, host:port")
+	user := flag.String("user", "", "who signs on, with the password in KAFKA_PASSWORD")
 	flag.Parse()
 	if *kafka == "" || flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "usage: go-subscriber --kafka HOST:PORT TOPIC...  (all topics of one or more aggregates)")
@@ -40,7 +44,7 @@ func main() {
 	defer stop()
 
 	ledger := NewLedger()
-	if err := follow(ctx, *kafka, flag.Args(), ledger, os.Stdout); err != nil {
+	if err := follow(ctx, *kafka, *user, flag.Args(), ledger, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(failed)
 	}
@@ -56,13 +60,18 @@ func main() {
 }
 
 // follow reads every topic from its beginning until the context ends, and writes one line an event.
-func follow(ctx context.Context, kafka string, topics []string, ledger *Ledger, out io.Writer) error {
-	client, err := kgo.NewClient(
+func follow(ctx context.Context, kafka, user string, topics []string, ledger *Ledger, out io.Writer) error {
+	options := []kgo.Opt{
 		kgo.SeedBrokers(kafka),
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchMaxWait(50*time.Millisecond),
-	)
+		kgo.FetchMaxWait(50 * time.Millisecond),
+	}
+	if user != "" {
+		signOn := scram.Auth{User: user, Pass: os.Getenv("KAFKA_PASSWORD")}
+		options = append(options, kgo.SASL(signOn.AsSha512Mechanism()))
+	}
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return err
 	}

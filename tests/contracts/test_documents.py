@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from covey_contracts import EVENTS, Event
-from covey_contracts.__main__ import EXAMPLES, GENERATED, LIBRARY, PAGE, RELEASED, documents, main
-from covey_contracts.documents import access_list, event_schema
+from covey_contracts.__main__ import EXAMPLES, GENERATED, KAFKA_USERS, LIBRARY, PAGE, RELEASED, documents, main
+from covey_contracts.acls import access_list
+from covey_contracts.documents import event_schema
 from jsonschema import Draft202012Validator
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -28,7 +30,7 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of everything that the commands read and write."""
     for folder in (GENERATED, RELEASED, EXAMPLES):
         shutil.copytree(CHECKOUT / folder, tmp_path / folder)
-    for file in (PAGE, LIBRARY / "pyproject.toml"):
+    for file in (PAGE, KAFKA_USERS, LIBRARY / "pyproject.toml"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CHECKOUT / file, tmp_path / file)
     return tmp_path
@@ -137,6 +139,41 @@ def test_a_service_may_write_what_it_owns_and_read_what_it_listens_to_and_nothin
         ("topic", "covey.review.declined.v1", "read"),
         ("topic", "covey.review.approved.v1", "read"),
         ("group", "renewals.", "read"),
+    }
+
+
+def test_kafkas_users_may_do_what_the_asyncapi_document_says_of_each_party_and_nothing_else(asyncapi: Any) -> None:
+    said: dict[str, set[tuple[str, str, str, str]]] = {}
+    for operation in asyncapi["operations"].values():
+        party, topic = operation["tags"][0]["name"], resolved(asyncapi, operation["channel"]["$ref"])["address"]
+        own = said.setdefault(f"covey-{party}", set())
+        own.add(("topic", topic, "literal", {"send": "Write", "receive": "Read"}[operation["action"]]))
+        if operation["action"] == "receive":
+            own.add(("group", f"{party}.", "prefix", "Read"))
+    users = {
+        user["metadata"]["name"]: user for user in yaml.safe_load_all((CHECKOUT / KAFKA_USERS).read_text()) if user
+    }
+
+    assert {
+        name: {(*rule["resource"].values(), *rule["operations"]) for rule in user["spec"]["authorization"]["acls"]}
+        for name, user in users.items()
+    } == said
+    for user in users.values():
+        assert (user["apiVersion"], user["kind"]) == ("kafka.strimzi.io/v1", "KafkaUser")
+        assert user["metadata"]["labels"].keys() == {"strimzi.io/cluster"}
+        assert user["spec"]["authentication"] == {"type": "scram-sha-512"}
+        assert user["spec"]["authorization"]["type"] == "simple"
+
+
+def test_the_acls_are_the_same_for_whoever_has_no_strimzi() -> None:
+    listed = json.loads((CHECKOUT / GENERATED / "acls.json").read_text())
+    users = yaml.safe_load_all((CHECKOUT / KAFKA_USERS).read_text())
+
+    assert {(right["principal"], right["resource"]["name"], right["operation"]) for right in listed} == {
+        (f"User:{user['metadata']['name']}", rule["resource"]["name"], rule["operations"][0].lower())
+        for user in users
+        if user
+        for rule in user["spec"]["authorization"]["acls"]
     }
 
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from covey_chassis.settings import KafkaSettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 Line = dict[str, Any]
@@ -51,14 +54,20 @@ class Program:
 
 
 @asynccontextmanager
-async def running(words: Sequence[str | Path]) -> AsyncIterator[Program]:
-    """The program for the block; it is gone after it."""
+async def running(program: Sequence[str | Path], kafka: KafkaSettings, words: Sequence[str]) -> AsyncIterator[Program]:
+    """The program on this Kafka for the block; it is gone after it."""
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*map(str, words), stdout=pipe, stderr=pipe)
-    program = Program(process)
-    reading = asyncio.create_task(program.read())
+    where, environment = ["--kafka", kafka.bootstrap_servers], dict(os.environ)
+    if kafka.sasl_username and kafka.sasl_password:
+        where += ["--user", kafka.sasl_username]
+        environment["KAFKA_PASSWORD"] = kafka.sasl_password.get_secret_value()
+    process = await asyncio.create_subprocess_exec(
+        *map(str, program), *where, *words, env=environment, stdout=pipe, stderr=pipe
+    )
+    begun = Program(process)
+    reading = asyncio.create_task(begun.read())
     try:
-        yield program
+        yield begun
     finally:
         if process.returncode is None:
             process.kill()

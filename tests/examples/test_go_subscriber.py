@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing.broker import headers, new_topic, producing
 
 from .programs import EXAMPLES, Line, running
@@ -93,8 +94,10 @@ async def broken(producer: AIOKafkaProducer, first: str, second: str) -> None:
         await producer.send_and_wait(first, b"{}", key=b"p-7", headers=envelope)
 
 
-async def what_it_says(words: list[str | Path], kafka: str, topics: list[str], lines: int) -> tuple[Any, int | None]:
-    async with running([*words, "--kafka", kafka, *topics]) as program:
+async def what_it_says(
+    words: list[str | Path], kafka: KafkaSettings, topics: list[str], lines: int
+) -> tuple[Any, int | None]:
+    async with running(words, kafka, topics) as program:
         await program.written(lines)
         if "violations" not in program.lines[-1]:
             await program.stop()
@@ -128,7 +131,7 @@ SAID = [
     ("story", "events", "code", "said"), [(sound, 5, 0, []), (broken, 8, 1, SAID)], ids=["sound", "broken"]
 )
 async def test_both_programs_say_the_same_of_the_same_records(
-    kafka: str, binary: Path, story: Any, events: int, code: int, said: list[str]
+    kafka: KafkaSettings, binary: Path, story: Any, events: int, code: int, said: list[str]
 ) -> None:
     # One partition each: the records of one topic are read in one order.
     topics = [await new_topic(kafka, partitions=1), await new_topic(kafka, partitions=1)]

@@ -23,6 +23,7 @@ from covey_chassis.access.signing import Signed, public_key, read_signed
 from covey_chassis.clock import Clock
 from covey_chassis.envelope import Envelope, from_headers, to_headers
 from covey_chassis.ids import new_id
+from covey_chassis.kafka import connection
 from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing.broker import headers, in_background, producing
 from covey_contracts import EVENTS
@@ -149,7 +150,7 @@ def silent(_: Command) -> None:
 class World:
     """A program's key, account and place; the transactions that are submitted to it; and whoever answers."""
 
-    kafka: str
+    kafka: KafkaSettings
     producer: AIOKafkaProducer
     key: Path
     account_id: UUID = field(default_factory=new_id)
@@ -163,13 +164,13 @@ class World:
     async def program(self, *, patience_s: float = 30) -> AsyncIterator[Program]:
         options = {
             "--key": self.key,
-            "--kafka": self.kafka,
             "--account": self.account_id,
             "--representative": self.representative_id,
             "--group": self.group,
             "--patience": patience_s,
         }
-        async with running([sys.executable, PROGRAM, *(str(part) for pair in options.items() for part in pair)]) as it:
+        words = [str(part) for pair in options.items() for part in pair]
+        async with running([sys.executable, PROGRAM], self.kafka, words) as it:
             yield it
 
     async def submit(
@@ -234,19 +235,19 @@ async def at_the_end(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
     return {partition: await consumer.position(partition) for partition in consumer.assignment()}
 
 
-async def keep_place_at_the_end(kafka: str, group: str) -> None:
+async def keep_place_at_the_end(kafka: KafkaSettings, group: str) -> None:
     """What other tests have submitted is none of this program's business."""
-    consumer = AIOKafkaConsumer(SUBMITTED, bootstrap_servers=kafka, group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(SUBMITTED, **connection(kafka), group_id=group, enable_auto_commit=False)
     async with consumer:
         await consumer.commit(await at_the_end(consumer))
 
 
 @pytest.fixture
-async def world(kafka: str, tmp_path: Path) -> AsyncIterator[World]:
-    await apply_topics(KafkaSettings(bootstrap_servers=kafka), [event.topic for event in EVENTS])
+async def world(kafka: KafkaSettings, tmp_path: Path) -> AsyncIterator[World]:
+    await apply_topics(kafka, [event.topic for event in EVENTS])
     async with (
         producing(kafka) as producer,
-        AIOKafkaConsumer(ReviewDecision.topic.name, bootstrap_servers=kafka) as consumer,
+        AIOKafkaConsumer(ReviewDecision.topic.name, **connection(kafka)) as consumer,
     ):
         await at_the_end(consumer)
         world = World(kafka, producer, tmp_path / "reviewer.jwk")
@@ -303,7 +304,7 @@ async def test_what_follows_the_rule_is_approved_and_all_else_is_returned_with_w
 
 async def test_its_key_is_its_own_and_the_public_half_is_shown_as_often_as_one_likes(world: World) -> None:
     async def shown() -> dict[str, str]:
-        async with running([sys.executable, PROGRAM, "--key", world.key, "--show-key"]) as program:
+        async with running([sys.executable, PROGRAM], world.kafka, ["--key", str(world.key), "--show-key"]) as program:
             line = await program.ended()
         assert (line is not None, program.process.returncode) == (True, 0)
         return line
@@ -430,7 +431,7 @@ async def test_what_the_rule_says_nothing_of_is_left_to_people(world: World) -> 
 
 
 async def test_a_kafka_that_is_not_there_is_said_in_a_sentence(world: World) -> None:
-    world.kafka = "127.0.0.1:1"
+    world.kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
     async with world.program() as program:
         await program.ended()
         said = (await program.process.stderr.read()).decode()

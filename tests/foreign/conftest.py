@@ -10,7 +10,9 @@ import pytest
 from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing.machinery import CACHE
 from covey_local import ports, processes
+from covey_local.credentials import ADMIN
 from covey_local.kafka import Kafka, Listener
+from covey_local.principals import set_passwords
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -103,8 +105,9 @@ async def foreign(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[For
             Listener(name="CERTIFICATE", port=chosen["certificate"], protocol="SSL"),
         ),
         controller_port=chosen["controller"],
-        passwords={USER: PASSWORD},
+        password="the-password-of-its-brokers",
         settings={
+            "super.users": f"User:{ADMIN};User:{USER};User:CN={USER}",
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(folder / "broker.pem"),
             "ssl.truststore.type": "PEM",
@@ -119,6 +122,7 @@ async def foreign(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[For
     )
     process = await broker.start()
     try:
+        await set_passwords(broker.admin_settings, {USER: PASSWORD})
         scram = KafkaSettings(
             bootstrap_servers=f"127.0.0.1:{chosen['password']}",
             security_protocol="SASL_SSL",
@@ -127,7 +131,7 @@ async def foreign(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[For
             sasl_password=SecretStr(PASSWORD),
             ca_file=authority.file,
         )
-        cert_file, key_file = authority.issue("covey")
+        cert_file, key_file = authority.issue(USER)
         yield Foreign(
             scram=scram,
             plain=scram.model_copy(update={"sasl_mechanism": "PLAIN"}),

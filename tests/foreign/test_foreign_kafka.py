@@ -1,5 +1,7 @@
 """The services on a Kafka and a PostgreSQL that somebody else runs: nothing but settings tells them so."""
 
+import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -17,15 +19,17 @@ from covey_chassis.kafka import connection
 from covey_chassis.running import Running
 from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing import NewDatabase, service_settings
-from covey_chassis.testing.broker import eventually, headers
+from covey_chassis.testing.broker import admin, eventually, headers
 from covey_contracts import EVENTS
 from covey_contracts.membership import Address, GroupRegistered
 from covey_contracts.renewals import RenewalChanged
 from covey_local import ports, processes
 from covey_local.cli import app
 from covey_local.events import Seen, tail
+from covey_local.principals import ACLS
 from covey_local.topics import apply_topics
 from covey_renewals.app import service
+from pydantic import SecretStr
 
 from .conftest import PASSWORD, USER, Foreign
 
@@ -157,20 +161,13 @@ def covey(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """``covey(kafka, "topics", "apply")``: the command, with that Kafka in its environment; its exit code and output."""
 
     def carry_out(kafka: KafkaSettings, *words: str) -> tuple[int, str, str]:
-        for name, value in environment(kafka).items():
+        for name, value in kafka.environment().items():
             monkeypatch.setenv(name, value)
         with pytest.raises(SystemExit) as end:
             app(words)
         return int(end.value.code or 0), *capsys.readouterr()
 
     return carry_out
-
-
-def environment(kafka: KafkaSettings) -> dict[str, str]:
-    said = {f"COVEY_KAFKA_{name.upper()}": str(value) for name, value in kafka if value is not None}
-    if kafka.sasl_password:
-        said["COVEY_KAFKA_SASL_PASSWORD"] = kafka.sasl_password.get_secret_value()
-    return said
 
 
 def test_the_topics_are_made_there_by_command(foreign: Foreign, covey: Callable[..., tuple[int, str, str]]) -> None:
@@ -181,6 +178,23 @@ def test_the_topics_are_made_there_by_command(foreign: Foreign, covey: Callable[
     for event in EVENTS:
         assert event.topic.name in said
         assert event.topic.name in listed
+
+
+async def test_principals_get_their_passwords_and_their_rights_there_by_command(
+    foreign: Foreign, covey: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, password = "covey-membership", "the-password-of-membership"
+    monkeypatch.setenv("COVEY_KAFKA_PASSWORDS", json.dumps({name: password}))
+    code, said, complaints = await asyncio.to_thread(covey, foreign.plain, "principals", "apply")
+    _, again, _ = await asyncio.to_thread(covey, foreign.plain, "principals", "apply")
+
+    assert code == 0, complaints
+    assert f"{len(ACLS)} ACLs given, 0 taken, 0 as they should be." in said
+    assert f"0 ACLs given, 0 taken, {len(ACLS)} as they should be." in again
+    assert password not in said + again
+    settings = foreign.scram.model_copy(update={"sasl_username": name, "sasl_password": SecretStr(password)})
+    async with admin(settings) as client:
+        assert set(await client.list_topics()) <= {acl.name for acl in ACLS if acl.principal == name}
 
 
 def test_the_command_says_that_kafka_refuses_it(foreign: Foreign, covey: Callable[..., tuple[int, str, str]]) -> None:
@@ -206,7 +220,7 @@ async def test_a_service_takes_its_secrets_from_files(
         "COVEY_LOG_LEVEL": "DEBUG",
         "COVEY_SEALING_PUBLIC_KEYS": str(sealing_keys / "public.jwks.json"),
         "COVEY_SECRETS_DIR": str(secrets),
-        **environment(foreign.scram),
+        **foreign.scram.environment(),
     }
     async with new_database(service.package) as urls:
         mounted = {

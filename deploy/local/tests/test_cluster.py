@@ -2,6 +2,7 @@
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from covey_chassis.kafka import connection
 from covey_chassis.testing.broker import eventually
 from covey_contracts import Topic
 from covey_local.refused import Refused
@@ -36,8 +37,10 @@ async def each_leads(stack, brokers: set[int]) -> bool:
 
 async def send(stack, value: bytes, *, first: int = 0) -> None:
     """One record to each partition, acknowledged; by the brokers from ``first`` on."""
-    servers = stack.run["kafka"].split(",")[first:]
-    async with AIOKafkaProducer(bootstrap_servers=servers, acks="all", enable_idempotence=True) as producer:
+    settings = stack.infrastructure.kafka_settings
+    servers = ",".join(settings.bootstrap_servers.split(",")[first:])
+    options = connection(settings.model_copy(update={"bootstrap_servers": servers}))
+    async with AIOKafkaProducer(**options, acks="all", enable_idempotence=True) as producer:
         for partition in range(PARCELS.partitions):
             await producer.send_and_wait(PARCELS.name, value, partition=partition)
 
@@ -45,7 +48,7 @@ async def send(stack, value: bytes, *, first: int = 0) -> None:
 async def kept(stack) -> list[bytes]:
     """All values of the topic's first partition."""
     partition = TopicPartition(PARCELS.name, 0)
-    async with AIOKafkaConsumer(bootstrap_servers=stack.infrastructure.bootstrap_servers) as consumer:
+    async with AIOKafkaConsumer(**connection(stack.infrastructure.kafka_settings)) as consumer:
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         end = (await consumer.end_offsets([partition]))[partition]

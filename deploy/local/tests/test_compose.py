@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from covey_local import keys, topology
+from covey_local import keys, principals, topology
+from covey_local.kafka import AUTHORIZER
 from packaging.requirements import Requirement
 
 DEPLOY = Path(__file__).resolve().parents[2]
@@ -111,6 +112,33 @@ def test_identity_knows_every_listener_by_the_credential_that_it_presents(compos
 
     assert json.loads(known) == presented
     assert len(set(presented.values())) == len(topology.LISTENERS)
+
+
+def test_each_service_signs_on_to_kafka_by_the_password_that_is_set_for_it(compose):
+    variables = {f"COVEY_{name.upper()}_KAFKA_PASSWORD": f"password-of-{name}" for name in NAMES}
+    steps = compose["services"]
+    set_by = filled_in(steps["principals"]["environment"], variables)
+    passwords = json.loads(set_by["COVEY_KAFKA_PASSWORDS"])
+    presented = {}
+    for name in NAMES:
+        environment = filled_in(steps[name]["environment"], variables)
+        assert environment["COVEY_KAFKA_SECURITY_PROTOCOL"] == "SASL_PLAINTEXT"
+        presented[environment["COVEY_KAFKA_SASL_USERNAME"]] = environment["COVEY_KAFKA_SASL_PASSWORD"]
+
+    assert passwords.keys() == set(principals.NAMES)
+    assert presented == {f"covey-{name}": f"password-of-{name}" for name in NAMES}
+    assert presented.items() < passwords.items()
+
+
+def test_nobody_is_let_in_to_kafka_who_does_not_sign_on_and_the_super_user_not_from_outside(compose):
+    kafka = filled_in(compose["services"]["kafka"]["environment"])
+    protocols = dict(each.split(":") for each in kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
+
+    assert protocols == dict.fromkeys(("INSIDE", "OUTSIDE", "CONTROLLER"), "SASL_PLAINTEXT")
+    assert kafka["KAFKA_AUTHORIZER_CLASS_NAME"] == AUTHORIZER
+    assert kafka["KAFKA_SUPER_USERS"] == "User:admin"
+    assert not any("EVERYONE" in name for name in kafka)
+    assert kafka["KAFKA_LISTENER_NAME_OUTSIDE_SASL_ENABLED_MECHANISMS"] == "SCRAM-SHA-512"
 
 
 def test_only_identity_can_sign_access_tokens(compose):

@@ -84,7 +84,7 @@ def test_every_service_is_up_and_listed(platform, covey):
     names = [service.name for service in topology.SERVICES]
 
     assert platform.run.keys() == {
-        *("services", "kafka", "databases", "mail", "smtp", "pids", "operator_token", "accounts"),
+        *("services", "kafka", "kafka_passwords", "databases", "mail", "smtp", "pids", "operator_token", "accounts"),
     }
     assert list(platform.run["services"]) == list(platform.run["databases"]) == names
     for name, url in platform.run["services"].items():
@@ -94,6 +94,17 @@ def test_every_service_is_up_and_listed(platform, covey):
     status = covey("status")
     assert status.code == 0
     assert all(url in status.out for url in platform.run["services"].values())
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no other process's environment can be read")
+def test_each_service_signs_on_to_kafka_as_itself_and_knows_no_other_password(platform):
+    passwords = platform.run["kafka_passwords"]
+
+    for name in platform.run["services"]:
+        environment = Path(f"/proc/{platform.run['pids'][name]}/environ").read_text()
+        own = passwords[f"covey-{name}"]
+        assert f"COVEY_KAFKA_SASL_USERNAME=covey-{name}\0COVEY_KAFKA_SASL_PASSWORD={own}\0" in environment
+        assert [user for user, password in passwords.items() if password in environment] == [f"covey-{name}"]
 
 
 def test_the_staff_account_is_there_said_and_kept_for_its_owner(platform, covey):

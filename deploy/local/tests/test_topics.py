@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import UnknownTopicOrPartitionError
+from covey_chassis.kafka import connection
 from covey_chassis.settings import KafkaSettings
 from covey_contracts import EVENTS, Topic
 from covey_local.events import NoSuchTopic, tail
@@ -68,7 +69,7 @@ async def test_every_contract_gets_its_topic(stack):
 
 
 async def test_nobody_makes_a_topic_by_writing_to_it(stack):
-    async with AIOKafkaProducer(bootstrap_servers=stack.bootstrap_servers, request_timeout_ms=2000) as producer:
+    async with AIOKafkaProducer(**connection(stack.kafka_settings), request_timeout_ms=2000) as producer:
         with pytest.raises(UnknownTopicOrPartitionError):
             await producer.partitions_for("covey.nobody.knows.v1")
 
@@ -76,7 +77,7 @@ async def test_nobody_makes_a_topic_by_writing_to_it(stack):
 async def test_events_are_shown_with_their_envelope(stack):
     await stack.apply_topics([KEPT])
     envelope = [("ce_type", KEPT.name.encode()), ("ce_subject", b"p-1"), ("ce_sequence", b"%020d" % 7)]
-    async with AIOKafkaProducer(bootstrap_servers=stack.bootstrap_servers) as producer:
+    async with AIOKafkaProducer(**connection(stack.kafka_settings)) as producer:
         await producer.send_and_wait(KEPT.name, b'{"weight": 3}', key=b"p-1", headers=envelope)
         await producer.send_and_wait(KEPT.name, b"\xff no json", key=None, headers=[("ce_type", b"\xff")])
 

@@ -278,12 +278,12 @@ async def test_a_handler_of_an_ordinary_consumer_cannot_act_for_an_account(use):
 
 
 async def test_on_kafka_a_command_waits_for_the_lease_and_a_crashed_one_is_retried_in_the_request_role(
-    use, kafka: str, sealing_keys: Path
+    use, kafka: KafkaSettings, sealing_keys: Path
 ):
     toys = await use(Toys(topic=await new_topic(kafka, partitions=1)))
     settings = toys.harness.context.settings.model_copy(
         update={
-            "kafka": KafkaSettings(bootstrap_servers=kafka),
+            "kafka": kafka,
             "roles": frozenset({Role.CONSUMERS, Role.WORKERS}),
         }
     )

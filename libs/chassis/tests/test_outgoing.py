@@ -12,11 +12,11 @@ from covey_chassis.testing.broker import new_topic, read_all
 ROW = cast("Any", {"key": "toy", "payload": b"{}"})
 
 
-def an_outgoing(kafka: str) -> Outgoing:
-    return Outgoing(KafkaSettings(bootstrap_servers=kafka), "chassis-relay")
+def an_outgoing(kafka: KafkaSettings) -> Outgoing:
+    return Outgoing(kafka, "chassis-relay")
 
 
-async def test_a_batch_that_was_made_for_another_number_of_partitions_is_not_handed_over(kafka: str) -> None:
+async def test_a_batch_that_was_made_for_another_number_of_partitions_is_not_handed_over(kafka: KafkaSettings) -> None:
     """Metadata come and go: a topic that is not known looks as if it had one partition, where every key would go."""
     topic = await new_topic(kafka, partitions=3)
     outgoing = an_outgoing(kafka)
@@ -33,7 +33,7 @@ async def test_a_batch_that_was_made_for_another_number_of_partitions_is_not_han
     assert await read_all(kafka, topic) == []
 
 
-async def test_whoever_is_cancelled_while_a_producer_is_abandoned_ends(kafka: str) -> None:
+async def test_whoever_is_cancelled_while_a_producer_is_abandoned_ends(kafka: KafkaSettings) -> None:
     """At whichever turn of the loop: aiokafka, when it closes, swallows a cancellation at some of them."""
     for turns in range(1000):
         outgoing = an_outgoing(kafka)

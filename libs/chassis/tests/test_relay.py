@@ -38,8 +38,8 @@ async def database(new_database: NewDatabase) -> AsyncIterator[DatabaseUrls]:
         yield urls
 
 
-def a_relay(database: DatabaseUrls, kafka: str) -> Relay:
-    return Relay(service="chassis", database_url=database.worker, kafka=KafkaSettings(bootstrap_servers=kafka))
+def a_relay(database: DatabaseUrls, kafka: KafkaSettings) -> Relay:
+    return Relay(service="chassis", database_url=database.worker, kafka=kafka)
 
 
 async def emptied(database: DatabaseUrls, left: int = 0) -> None:
@@ -69,7 +69,7 @@ async def fill(database: DatabaseUrls, topic: str, *, keys: int, rows: int) -> d
     return {f"key-{key}": list(range(1, rows + 1)) for key in range(keys)}
 
 
-async def test_every_row_is_sent_in_its_keys_order_and_deleted(database: DatabaseUrls, kafka: str) -> None:
+async def test_every_row_is_sent_in_its_keys_order_and_deleted(database: DatabaseUrls, kafka: KafkaSettings) -> None:
     topic = await new_topic(kafka)
     expected = await fill(database, topic, keys=7, rows=300)
 
@@ -86,7 +86,7 @@ async def test_every_row_is_sent_in_its_keys_order_and_deleted(database: Databas
 
 
 async def test_a_record_carries_the_cloudevents_envelope_in_its_headers_and_nothing_but_the_fact_in_its_value(
-    database: DatabaseUrls, kafka: str
+    database: DatabaseUrls, kafka: KafkaSettings
 ) -> None:
     topic = await new_topic(kafka)
     await put(database.worker, topic, "key", 12, b'{"face": 3}')
@@ -109,7 +109,7 @@ async def test_a_record_carries_the_cloudevents_envelope_in_its_headers_and_noth
 
 
 async def test_a_key_is_in_the_partition_where_every_client_of_kafka_puts_it(
-    database: DatabaseUrls, kafka: str
+    database: DatabaseUrls, kafka: KafkaSettings
 ) -> None:
     topic = await new_topic(kafka, partitions=7)
     await fill(database, topic, keys=30, rows=1)
@@ -123,7 +123,9 @@ async def test_a_key_is_in_the_partition_where_every_client_of_kafka_puts_it(
             assert (await producer.send_and_wait(topic, b"{}", key=key)).partition == partition
 
 
-async def test_events_that_do_not_fit_into_one_batch_keep_their_order(database: DatabaseUrls, kafka: str) -> None:
+async def test_events_that_do_not_fit_into_one_batch_keep_their_order(
+    database: DatabaseUrls, kafka: KafkaSettings
+) -> None:
     topic = await new_topic(kafka)
     for sequence in range(1, 13):
         for key in ("key-0", "key-1", "key-2"):
@@ -137,7 +139,9 @@ async def test_events_that_do_not_fit_into_one_batch_keep_their_order(database: 
     assert sequences(records) == {f"key-{number}": list(range(1, 13)) for number in range(3)}
 
 
-async def test_a_row_that_commits_after_later_ones_were_sent_is_sent_too(database: DatabaseUrls, kafka: str) -> None:
+async def test_a_row_that_commits_after_later_ones_were_sent_is_sent_too(
+    database: DatabaseUrls, kafka: KafkaSettings
+) -> None:
     topic = await new_topic(kafka)
     slow = await asyncpg.connect(database.worker)
     transaction = slow.transaction()
@@ -156,7 +160,7 @@ async def test_a_row_that_commits_after_later_ones_were_sent_is_sent_too(databas
 
 
 async def test_one_relay_is_active_and_a_standby_takes_over_with_a_higher_fence(
-    database: DatabaseUrls, kafka: str
+    database: DatabaseUrls, kafka: KafkaSettings
 ) -> None:
     topic = await new_topic(kafka)
     first, standby = a_relay(database, kafka), a_relay(database, kafka)
@@ -183,7 +187,7 @@ async def test_one_relay_is_active_and_a_standby_takes_over_with_a_higher_fence(
 
 
 async def test_a_relay_that_lost_its_lease_while_it_was_stopped_deletes_nothing(
-    database: DatabaseUrls, kafka: str
+    database: DatabaseUrls, kafka: KafkaSettings
 ) -> None:
     topic = await new_topic(kafka)
     await put(database.worker, topic, "key", 1)
@@ -210,7 +214,7 @@ async def test_a_relay_that_lost_its_lease_while_it_was_stopped_deletes_nothing(
 
 
 async def test_a_crash_between_kafkas_answer_and_the_delete_sends_the_same_events_again(
-    database: DatabaseUrls, kafka: str
+    database: DatabaseUrls, kafka: KafkaSettings
 ) -> None:
     topic = await new_topic(kafka)
     expected = await fill(database, topic, keys=3, rows=20)
@@ -229,7 +233,9 @@ async def test_a_crash_between_kafkas_answer_and_the_delete_sends_the_same_event
     assert sequences(records) == expected
 
 
-async def test_an_event_too_large_for_its_topic_blocks_its_own_key_only(database: DatabaseUrls, kafka: str) -> None:
+async def test_an_event_too_large_for_its_topic_blocks_its_own_key_only(
+    database: DatabaseUrls, kafka: KafkaSettings
+) -> None:
     """T9: an idempotent producer is broken for the partition for ever after such an error."""
     topic = await new_topic(kafka, partitions=1, max_message_bytes="2000")
     await put(database.worker, topic, "healthy", 1)
@@ -258,11 +264,11 @@ async def test_t10_t11_while_the_broker_stands_still_nothing_fails_and_the_order
 ) -> None:
     """A broker of its own, stopped for longer than a client's usual time-outs between two of its acknowledgements."""
     async with start_machinery(tmp_path) as own:
-        topic = await new_topic(own.bootstrap_servers)
+        topic = await new_topic(own.kafka)
         pid = own.kafka_pid
         if pid is None:
             pytest.skip("the broker runs in a container: its process cannot be stopped from here")
-        async with in_background(a_relay(database, own.bootstrap_servers).run()):
+        async with in_background(a_relay(database, own.kafka).run()):
             await put(database.worker, topic, "key-0", 1)
             await emptied(database)
             os.kill(pid, signal.SIGSTOP)
@@ -276,11 +282,11 @@ async def test_t10_t11_while_the_broker_stands_still_nothing_fails_and_the_order
                 os.kill(pid, signal.SIGCONT)
             await emptied(database)
 
-        assert sequences(await read_all(own.bootstrap_servers, topic)) == {"key-0": list(range(1, 1001))}
+        assert sequences(await read_all(own.kafka, topic)) == {"key-0": list(range(1, 1001))}
 
 
 async def test_a_row_that_commits_during_a_sweep_is_not_overtaken_by_its_keys_next(
-    database: DatabaseUrls, kafka: str
+    database: DatabaseUrls, kafka: KafkaSettings
 ) -> None:
     """The first page was read before the slow row's commit; the key's next row came into being after it."""
     topic = await new_topic(kafka)
@@ -302,7 +308,7 @@ async def test_a_row_that_commits_during_a_sweep_is_not_overtaken_by_its_keys_ne
 
 
 async def test_a_key_that_an_operator_gives_back_during_a_sweep_keeps_its_order(
-    database: DatabaseUrls, kafka: str
+    database: DatabaseUrls, kafka: KafkaSettings
 ) -> None:
     topic = await new_topic(kafka)
     await put(database.worker, topic, "blocked", 1)
@@ -321,7 +327,9 @@ async def test_a_key_that_an_operator_gives_back_during_a_sweep_keeps_its_order(
     assert sequences(await read_all(kafka, topic))["blocked"] == [1, 2]
 
 
-async def test_a_topic_that_is_not_there_yet_holds_up_its_own_keys_only(database: DatabaseUrls, kafka: str) -> None:
+async def test_a_topic_that_is_not_there_yet_holds_up_its_own_keys_only(
+    database: DatabaseUrls, kafka: KafkaSettings
+) -> None:
     topic, missing = await new_topic(kafka), f"covey.toy.{new_id().hex}.v1"
     await put(database.worker, missing, "early", 1)
     await put(database.worker, topic, "early", 2)
@@ -339,7 +347,7 @@ async def test_a_topic_that_is_not_there_yet_holds_up_its_own_keys_only(database
 
 
 async def test_sends_that_go_on_failing_are_tried_again_after_pauses(
-    database: DatabaseUrls, kafka: str, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseUrls, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = await new_topic(kafka)
     await put(database.worker, topic, "key", 1)
@@ -381,7 +389,7 @@ async def test_the_outboxs_age_and_the_blocked_keys_are_told_while_kafka_is_away
 
 
 async def test_rows_are_sent_in_the_order_of_their_ids_wherever_they_lie_in_the_table(
-    database: DatabaseUrls, kafka: str, postgres: str
+    database: DatabaseUrls, kafka: KafkaSettings, postgres: str
 ) -> None:
     topic = await new_topic(kafka)
     expected = await fill(database, topic, keys=1, rows=5)
@@ -397,7 +405,7 @@ async def test_rows_are_sent_in_the_order_of_their_ids_wherever_they_lie_in_the_
 
 
 async def test_a_producer_whose_send_failed_is_closed_and_not_used_again(
-    database: DatabaseUrls, kafka: str, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseUrls, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = await new_topic(kafka)
     await put(database.worker, topic, "key", 1)

@@ -10,6 +10,7 @@ from covey_chassis import outgoing
 from covey_chassis.ids import new_id
 from covey_chassis.outgoing import partition_of
 from covey_chassis.relay import Relay
+from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing import DatabaseUrls, NewDatabase
 from covey_chassis.testing.broker import admin, eventually, in_background, insert, read_all, scalar
 from covey_chassis.testing.machinery import CACHE
@@ -31,7 +32,7 @@ async def brokers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inf
         three.delete()
 
 
-async def spread_topic(kafka: str) -> str:
+async def spread_topic(kafka: KafkaSettings) -> str:
     """A topic whose partitions each have one copy, on a broker of its own."""
     name = f"covey.toy.{new_id().hex}.v1"
     async with admin(kafka) as client:
@@ -53,11 +54,11 @@ async def test_a_partition_without_a_leader_holds_up_its_own_keys_only_and_they_
     new_database: NewDatabase, brokers: Infrastructure, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
 ) -> None:
     monkeypatch.setattr(outgoing, "OLDEST_UNACKED_S", 3.0)  # so that a producer is abandoned meanwhile
-    kafka, running = brokers.bootstrap_servers, brokers.home.running
+    kafka, running = brokers.kafka_settings, brokers.home.running
     topic = await spread_topic(kafka)
     assert 0 < len(WAITING) < len(KEYS)
     async with new_database("covey_chassis") as database:
-        relay = Relay(service="chassis", database_url=database.worker, kafka=brokers.kafka_settings)
+        relay = Relay(service="chassis", database_url=database.worker, kafka=kafka)
 
         async def left(rows: int) -> None:
             async def is_so() -> bool:

@@ -55,7 +55,9 @@ def turned_on(topic: str) -> type[Turned]:
 class Toys:
     """A consumer whose handler writes one row for each event, and does what the test asks for before."""
 
-    def __init__(self, topic: str, database: DatabaseUrls, kafka: str, keys: Path, since: str = "beginning") -> None:
+    def __init__(
+        self, topic: str, database: DatabaseUrls, kafka: KafkaSettings, keys: Path, since: str = "beginning"
+    ) -> None:
         self.topic = topic
         self.database = database
         self._kafka = kafka
@@ -94,7 +96,7 @@ class Toys:
         """One process's worth of it."""
         service = Service("chassis", "A toy", consumers=[self.consumer, *self.others])
         settings: dict[str, object] = {
-            "kafka": KafkaSettings(bootstrap_servers=self._kafka),
+            "kafka": self._kafka,
             "roles": frozenset({Role.CONSUMERS, Role.WORKERS}),
             **settings_of_test,
         }
@@ -153,7 +155,7 @@ async def database(new_database: NewDatabase) -> AsyncIterator[DatabaseUrls]:
 
 
 @pytest.fixture
-async def toys(database: DatabaseUrls, kafka: str, sealing_keys: Path) -> Toys:
+async def toys(database: DatabaseUrls, kafka: KafkaSettings, sealing_keys: Path) -> Toys:
     return Toys(await new_topic(kafka), database, kafka, sealing_keys)
 
 
@@ -167,7 +169,7 @@ async def test_effects_happen_once_and_in_order_and_survive_a_restart(toys: Toys
     assert toys.calls == 5
 
 
-async def test_the_same_event_in_two_records_has_one_effect(toys: Toys, kafka: str) -> None:
+async def test_the_same_event_in_two_records_has_one_effect(toys: Toys, kafka: KafkaSettings) -> None:
     twice = headers(toys.topic, "toy", event_id="one-event")
     async with toys.running():
         await toys.send_raw(b'{"toy_id": "toy", "face": 1}', twice)
@@ -373,7 +375,7 @@ async def test_positions_come_from_the_database_so_one_that_was_restored_reads_a
 
 
 async def test_a_reaction_begins_now_and_remembers_it_when_it_restarts_before_anything_came(
-    database: DatabaseUrls, kafka: str, sealing_keys: Path
+    database: DatabaseUrls, kafka: KafkaSettings, sealing_keys: Path
 ) -> None:
     toys = Toys(await new_topic(kafka), database, kafka, sealing_keys, since="now")
     await toys.send(1, 2)
@@ -390,7 +392,9 @@ async def test_a_copy_begins_at_the_beginning(toys: Toys) -> None:
         await toys.have(1, 2)
 
 
-async def test_records_that_kafka_no_longer_has_are_reported_and_the_rest_is_read(toys: Toys, kafka: str) -> None:
+async def test_records_that_kafka_no_longer_has_are_reported_and_the_rest_is_read(
+    toys: Toys, kafka: KafkaSettings
+) -> None:
     async with toys.running():
         await toys.send(1)
         await toys.have(1)
@@ -563,7 +567,7 @@ async def away(postgres: str, database: DatabaseUrls) -> AsyncIterator[None]:
 
 
 async def test_a_reaction_whose_database_was_away_when_it_began_gets_ready_and_misses_nothing(
-    database: DatabaseUrls, kafka: str, sealing_keys: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseUrls, kafka: KafkaSettings, sealing_keys: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscribing, "DRAIN_S", 0.5)
     toys = Toys(await new_topic(kafka), database, kafka, sealing_keys, since="now")
@@ -609,7 +613,7 @@ async def test_a_database_that_goes_back_is_noticed_while_nothing_new_comes(toys
 
 
 async def test_a_topic_that_comes_to_be_after_a_reaction_began_is_read_from_its_first_record(
-    database: DatabaseUrls, kafka: str, sealing_keys: Path
+    database: DatabaseUrls, kafka: KafkaSettings, sealing_keys: Path
 ) -> None:
     toys = Toys(f"covey.toy.{new_id().hex}.v1", database, kafka, sealing_keys, since="now")
     running = toys.process()
@@ -627,7 +631,7 @@ async def test_a_topic_that_comes_to_be_after_a_reaction_began_is_read_from_its_
 
 
 async def test_a_start_that_fails_half_way_leaves_no_second_consumer_behind(
-    toys: Toys, kafka: str, monkeypatch: pytest.MonkeyPatch
+    toys: Toys, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[AIOKafkaConsumer] = []
     start = AIOKafkaConsumer.start
@@ -662,8 +666,10 @@ async def test_while_kafka_is_away_at_the_start_no_restart_is_asked_for(
         assert await subscription.ready() is not None
 
 
-async def test_kafka_is_found_by_the_second_of_its_addresses(toys: Toys, kafka: str) -> None:
-    async with toys.running(kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:1,{kafka}")):
+async def test_kafka_is_found_by_the_second_of_its_addresses(toys: Toys, kafka: KafkaSettings) -> None:
+    async with toys.running(
+        kafka=kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:1,{kafka.bootstrap_servers}"})
+    ):
         await toys.send(1)
         await toys.have(1)
 
@@ -675,7 +681,7 @@ async def test_a_consumer_that_no_longer_polls_is_stuck_but_not_while_kafka_give
     async with start_machinery(tmp_path) as own:
         if own.kafka_pid is None:
             pytest.skip("the broker runs in a container: its process cannot be stopped from here")
-        toys = Toys(await new_topic(own.bootstrap_servers), database, own.bootstrap_servers, sealing_keys)
+        toys = Toys(await new_topic(own.kafka), database, own.kafka, sealing_keys)
         async with toys.running() as running:
             (subscription,) = running.subscriptions
             await toys.send(1)
@@ -749,7 +755,7 @@ async def test_partitions_are_given_up_only_once_the_batch_in_hand_is_done(toys:
 
 
 async def test_one_who_misses_records_that_another_had_does_not_move_the_position_back(
-    toys: Toys, kafka: str, monkeypatch: pytest.MonkeyPatch
+    toys: Toys, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with toys.running():
         await toys.send(1)

@@ -15,7 +15,9 @@ import asyncpg
 import httpx
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from covey_chassis.envelope import Unreadable, from_headers
+from covey_chassis.kafka import connection
 from covey_chassis.service import Service
+from covey_chassis.settings import KafkaSettings
 from covey_chassis.testing.broker import admin, eventually
 from covey_contracts.renewals import RenewalAvailable
 from covey_local import topology
@@ -69,7 +71,7 @@ async def mark(platform: Platform) -> Mark:
             if name == "notifications":
                 settled = [row["message_id"] for row in await database.fetch(SETTLED)]
     async with _kafka(platform) as kafka:
-        ends = await kafka.end_offsets(await partitions(platform.stack.run["kafka"]))
+        ends = await kafka.end_offsets(await partitions(platform.stack.infrastructure.kafka_settings))
     last_mail = max((int(mail["index"]) for mail in await _mails(platform, after=-1)), default=-1)
     return Mark(at, ends, serials, sequences, settled, last_mail)
 
@@ -96,7 +98,7 @@ async def collect(
         },
     )
     async with _kafka(platform) as kafka:
-        ends = await kafka.end_offsets(await partitions(platform.stack.run["kafka"]))
+        ends = await kafka.end_offsets(await partitions(platform.stack.infrastructure.kafka_settings))
         evidence.ends = {(place.topic, place.partition): end for place, end in ends.items()}
         async for record in _records(kafka, since.ends, ends):
             rec = _rec(record)
@@ -230,7 +232,9 @@ async def letters(
 @asynccontextmanager
 async def _kafka(platform: Platform) -> AsyncIterator[AIOKafkaConsumer]:
     kafka = AIOKafkaConsumer(
-        bootstrap_servers=platform.stack.run["kafka"], enable_auto_commit=False, max_partition_fetch_bytes=4 << 20
+        **connection(platform.stack.infrastructure.kafka_settings),
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=4 << 20,
     )
     await kafka.start()
     try:
@@ -239,7 +243,7 @@ async def _kafka(platform: Platform) -> AsyncIterator[AIOKafkaConsumer]:
         await kafka.stop()
 
 
-async def partitions(kafka: str, topics: Iterable[str] | None = None) -> list[TopicPartition]:
+async def partitions(kafka: KafkaSettings, topics: Iterable[str] | None = None) -> list[TopicPartition]:
     """All partitions of these topics, or of all of ours."""
     async with admin(kafka) as client:
         described = await client.describe_topics(None if topics is None else list(topics))

@@ -13,8 +13,9 @@ from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer
 from covey_chassis.consuming import Span, take
 from covey_chassis.db import CLOCK, Database
+from covey_chassis.kafka import connection
 from covey_chassis.migrate import migrate
-from covey_chassis.settings import ServiceSettings
+from covey_chassis.settings import KafkaSettings, ServiceSettings
 from covey_local.databases import connected
 from covey_renewals.use_cases.become_available import become_available
 
@@ -67,7 +68,7 @@ async def rebuild(platform: Platform) -> list[Rebuilt]:
                 if step == SWEEP:
                     await _sweep(database)
                 else:
-                    await take_all(consumers[step], database, platform.stack.run["kafka"])
+                    await take_all(consumers[step], database, platform.stack.infrastructure.kafka_settings)
             async with connected(database_url(platform.stack.infrastructure.admin_url, name)) as live:
                 found += [await compare(f"{name}.{table}", live, again, made.made_up) for table in made.tables]
     return found
@@ -97,9 +98,9 @@ async def _database_again(
         await infrastructure.drop_database(name)
 
 
-async def take_all(consumer: Consumer, database: Database, kafka: str) -> None:
+async def take_all(consumer: Consumer, database: Database, kafka: KafkaSettings) -> None:
     """Let a consumer of that database have the effects of all that its topics keep."""
-    reader = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, max_partition_fetch_bytes=4 << 20)
+    reader = AIOKafkaConsumer(**connection(kafka), enable_auto_commit=False, max_partition_fetch_bytes=4 << 20)
     await reader.start()
     try:
         places = await partitions(kafka, consumer.topics)

@@ -12,6 +12,7 @@ import asyncpg
 import httpx
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from covey_chassis.kafka import connection
 from covey_chassis.waiting import wait_until
 from covey_local.services import ServiceProcess
 
@@ -84,7 +85,7 @@ class Sampler:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 if self._kafka is None:
-                    self._kafka = AIOKafkaAdminClient(bootstrap_servers=self.platform.stack.run["kafka"])
+                    self._kafka = AIOKafkaAdminClient(**connection(self.platform.stack.infrastructure.kafka_settings))
                     await self._kafka.start()
                 found = await asyncio.gather(*map(self._kafka.list_consumer_group_offsets, groups))
         except AWAY:

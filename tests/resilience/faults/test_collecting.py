@@ -6,6 +6,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.record import default_records
 from covey_chassis.ids import new_id
+from covey_chassis.kafka import connection
 from covey_chassis.testing.broker import headers, new_topic, producing
 from covey_local.databases import connected
 
@@ -48,7 +49,7 @@ async def topic(kafka, monkeypatch):
 
 
 async def read(kafka, topic, begins=None):
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**connection(kafka), enable_auto_commit=False)
     await consumer.start()
     try:
         ends = await consumer.end_offsets(await partitions(kafka, [topic]))

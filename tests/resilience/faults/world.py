@@ -20,6 +20,7 @@ import asyncpg
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from covey_chassis.kafka import connection
 from covey_chassis.testing.broker import admin, eventually
 from covey_local import postgres
 from covey_local.databases import connected
@@ -327,7 +328,7 @@ class World:
     async def until_kafka_answers(self) -> None:
         async def answers() -> bool:
             with suppress(*AWAY):
-                async with admin(self.stack.run["kafka"]) as kafka:
+                async with admin(self.stack.infrastructure.kafka_settings) as kafka:
                     return bool(await kafka.describe_cluster())
             return False
 
@@ -338,7 +339,7 @@ class World:
 
         async def all_are() -> bool:
             with suppress(*AWAY):
-                async with admin(self.stack.run["kafka"]) as kafka:
+                async with admin(self.stack.infrastructure.kafka_settings) as kafka:
                     topics = await kafka.describe_topics()
                 return all(
                     len(partition["isr"]) == len(partition["replicas"])
@@ -380,7 +381,7 @@ class World:
         return {consumer: number for consumer, number in found.items() if number}
 
     async def _ends(self, places: set[TopicPartition]) -> dict[TopicPartition, int]:
-        kafka = AIOKafkaConsumer(bootstrap_servers=self.stack.run["kafka"])
+        kafka = AIOKafkaConsumer(**connection(self.stack.infrastructure.kafka_settings))
         try:
             await kafka.start()
             ends: dict[TopicPartition, int] = await kafka.end_offsets(list(places))

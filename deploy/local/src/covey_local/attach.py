@@ -15,6 +15,7 @@ from covey_chassis.clock import Clock
 from covey_chassis.settings import KafkaSettings
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
+from covey_local.credentials import signed_on
 from covey_local.home import RunFile
 from covey_local.mail import Message
 from covey_local.refused import Refused, why
@@ -29,8 +30,8 @@ def read_run_file(folder: Path) -> RunFile:
     return run
 
 
-def kafka_settings(folder: Path) -> KafkaSettings:
-    """``COVEY_KAFKA_...`` from the environment where they are set, else the running stack's Kafka.
+def kafka_settings(folder: Path, principal: str) -> KafkaSettings:
+    """``COVEY_KAFKA_...`` from the environment where they are set, else the running stack's Kafka by this principal.
 
     Raises ``Refused`` when they do not fit together, or no stack is up.
     """
@@ -39,7 +40,8 @@ def kafka_settings(folder: Path) -> KafkaSettings:
             return KafkaSettings()
         except ValidationError as error:
             raise Refused(f"COVEY_KAFKA_... are not right: {error}") from error
-    return KafkaSettings(bootstrap_servers=read_run_file(folder)["kafka"])
+    run = read_run_file(folder)
+    return signed_on(run["kafka"], principal, run["kafka_passwords"][principal])
 
 
 class Letter(BaseModel):

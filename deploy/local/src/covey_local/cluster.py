@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from covey_chassis.settings import KafkaSettings
+
 from covey_local import topology
+from covey_local.credentials import ADMIN, signed_on
 from covey_local.home import Home
-from covey_local.kafka import Kafka, Listener, jars
+from covey_local.kafka import AUTHORIZER, Kafka, Listener, jars
 from covey_local.links import Links
 from covey_local.progress import Step
 from covey_local.refused import Refused
@@ -54,12 +57,18 @@ class Cluster:
         doors = [door for node in self._nodes for door in node.listeners if door.name == _listener(user)]
         return ",".join(f"127.0.0.1:{door.advertised_port}" for door in doors)
 
+    def settings(self, principal: str = ADMIN, *, user: str | None = None) -> KafkaSettings:
+        """How a principal, or the super user, signs on: by the way of one of the users, or straight."""
+        return signed_on(self.bootstrap_servers(user), principal, self._password(principal))
+
     async def start(self, chosen: dict[str, int], step: Step) -> None:
         """Start all of them, listening at these ports, and wait until each is one of the cluster.
 
-        Raises ``Refused`` when the folder's data lie on another number of brokers, or ``StartFailed``.
+        Raises ``Refused`` when the folder's data lie on another number of brokers, or nobody signs on to them; or
+        ``StartFailed``.
         """
         self._refuse_other_number()
+        self._refuse_open_doors()
         await asyncio.to_thread(jars, self._cache, step.advance)
         self._nodes = [await self._node(number, chosen) for number in range(1, len(self._brokers) + 1)]
         processes = [await self._home.running.launch(node) for node in self._nodes]
@@ -88,6 +97,17 @@ class Cluster:
                     "or begin anew with `--fresh`."
                 )
 
+    def _refuse_open_doors(self) -> None:
+        """The super user's password is set when data are begun: who has older ones could not be let in."""
+        written = [self._home.folder / broker.name / "server.properties" for broker in self._brokers]
+        if any(file.exists() and AUTHORIZER not in file.read_text() for file in written):
+            raise Refused(
+                f"The data of {self._home.folder} are from before Kafka asked who connects: begin anew with `--fresh`."
+            )
+
+    def _password(self, principal: str) -> str:
+        return self._home.secrets((), principals=(principal,)).kafka[principal]
+
     async def _node(self, number: int, chosen: dict[str, int]) -> Kafka:
         own = self._brokers[number - 1]
         doors = [await self._linked_door(user, own, chosen) for user in self._linked]
@@ -102,6 +122,7 @@ class Cluster:
             listeners=(Listener(name="CLIENT", port=chosen[own.name]), *doors, *controller_doors),
             node_id=number,
             controller_port=chosen[_controller(own)],
+            password=self._password(ADMIN),
             others={each: await self._controller_port(own, broker, chosen) for each, broker in others.items()},
             settings=_asks_by_own_doors(own, controller_doors) if self._askers else {},
         )

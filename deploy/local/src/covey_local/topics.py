@@ -145,7 +145,7 @@ async def _settings(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[st
     found: dict[str, dict[str, str]] = {}
     for answer in await admin.describe_configs([_resource(name, {}) for name in names]):
         for code, message, _, name, entries in answer.resources:
-            _raise_for(code, name, message)
+            raise_for(code, name, message)
             found[name] = {entry[0]: entry[1] for entry in entries}
     return found
 
@@ -159,8 +159,8 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicas:
             ]
         )
         for name, code, message in answer.topic_errors:
-            _raise_for(code, name, message)
-        await _until(lambda: _known(admin, [topic.name for topic in topics]), "made the topics")
+            raise_for(code, name, message)
+        await until(lambda: _known(admin, [topic.name for topic in topics]), "made the topics")
 
 
 async def _known(admin: AIOKafkaAdminClient, names: list[str]) -> bool:
@@ -175,9 +175,9 @@ async def _alter(admin: AIOKafkaAdminClient, topics: Sequence[tuple[Topic, Exist
         )
         for answer in answers:
             for code, message, _, name in answer.resources:
-                _raise_for(code, name, message)
+                raise_for(code, name, message)
         wanted = {topic.name: settings(topic, existing.replicas) for topic, existing in topics}
-        await _until(lambda: _as_wanted(admin, wanted), "set the topics' settings")
+        await until(lambda: _as_wanted(admin, wanted), "set the topics' settings")
 
 
 async def _as_wanted(admin: AIOKafkaAdminClient, wanted: dict[str, dict[str, str]]) -> bool:
@@ -186,7 +186,7 @@ async def _as_wanted(admin: AIOKafkaAdminClient, wanted: dict[str, dict[str, str
     return not any(_differs(found[name], said) for name, said in wanted.items())
 
 
-async def _until(reached: Callable[[], Awaitable[bool]], done: str) -> None:
+async def until(reached: Callable[[], Awaitable[bool]], done: str) -> None:
     """Returns when the broker that is asked has heard what the controller did. Raises ``Refused`` when it does not."""
     try:
         async with asyncio.timeout(KNOWN_WITHIN_S):
@@ -200,6 +200,7 @@ def _resource(name: str, configs: dict[str, str]) -> ConfigResource:
     return ConfigResource(ConfigResourceType.TOPIC, name, configs)
 
 
-def _raise_for(code: int, name: str, message: str | None) -> None:
+def raise_for(code: int, name: str, message: str | None) -> None:
+    """Raises the broker's refusal, if it is one."""
     if code:
         raise for_code(code)(f"{name}: {message or 'refused by the broker'}")

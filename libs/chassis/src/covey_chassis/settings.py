@@ -48,6 +48,15 @@ class KafkaSettings(_Settings):
             raise ValueError("key_file needs cert_file")
         return self
 
+    def environment(self) -> dict[str, str]:
+        """What gives a process these settings."""
+        known = {name: value for name, value in self if value is not None}
+        plain = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in known.items()
+        }
+        return {f"COVEY_KAFKA_{name.upper()}": value for name, value in plain.items()}
+
 
 class ProcessSettings(_Settings):
     """Settings of whatever answers HTTP. Secrets never show in a dump."""

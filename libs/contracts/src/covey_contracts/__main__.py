@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from covey_contracts import EVENTS, examples
+from covey_contracts.acls import access_list, kafka_users
 from covey_contracts.asyncapi import asyncapi
 from covey_contracts.compatibility import breaking_changes
-from covey_contracts.documents import JsonObject, access_list, as_text, event_schema, topic_list
+from covey_contracts.documents import JsonObject, as_text, event_schema, topic_list
 from covey_contracts.events_page import events_page
 
 CHECKOUT = Path(__file__).resolve().parents[4]
@@ -19,6 +20,7 @@ GENERATED = LIBRARY / "generated"
 RELEASED = LIBRARY / "released"
 EXAMPLES = Path("tests/contracts/examples")
 PAGE = Path("docs/events.md")
+KAFKA_USERS = Path("deploy/kafka/users.yaml")
 
 
 def documents(root: Path) -> dict[Path, str]:
@@ -31,6 +33,7 @@ def documents(root: Path) -> dict[Path, str]:
         GENERATED / "topics.json": as_text(topic_list(EVENTS)),
         GENERATED / "acls.json": as_text(access_list(EVENTS)),
         PAGE: events_page(EVENTS, kept),
+        KAFKA_USERS: kafka_users(EVENTS),
     }
 
 

@@ -85,28 +85,6 @@ def retention_ms(event: type[Event]) -> int:
     return FOR_EVER if event.topic.kept_days is None else event.topic.kept_days * DAY_MS
 
 
-def access_list(events: Iterable[type[Event]]) -> list[JsonObject]:
-    """What each service's principal may do: write its own topics, read those it listens to, within its own groups.
-
-    Kafka's write and read rights imply describe; an idempotent producer needs no right beyond write.
-    """
-    rights: dict[tuple[str, str, str, str, str], None] = {}
-    for event in events:
-        topic = event.topic
-        rights[topic.owner, "topic", topic.name, "literal", "write"] = None
-        for listener in topic.listeners:
-            rights[listener, "topic", topic.name, "literal", "read"] = None
-            rights[listener, "group", f"{listener}.", "prefixed", "read"] = None
-    return [
-        {
-            "principal": f"User:covey-{service}",
-            "resource": {"type": kind, "name": name, "pattern": pattern},
-            "operation": operation,
-        }
-        for service, kind, name, pattern, operation in sorted(rights)
-    ]
-
-
 def as_text(document: JsonValue | Sequence[JsonObject]) -> str:
     """A document as it is committed: indented, with a last line end."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -74,7 +74,7 @@ def potions(group_id: str) -> list[_Potion]:
 
 async def poison(world: World, rng: Random) -> None:
     """Records that are no events, or none that could be handled, come among the others."""
-    async with producing(world.stack.run["kafka"]) as kafka:
+    async with producing(world.stack.infrastructure.kafka_settings) as kafka:
         for number in range(len(potions(""))):
             group_id = str(uuid4())
             potion = potions(group_id)[number]
@@ -159,7 +159,7 @@ async def limit_lowered(world: World, _: Random) -> None:
 
 async def _configure(world: World, topic: Topic, more: dict[str, str]) -> None:
     configs = settings(topic, len(world.brokers)) | more
-    async with admin(world.stack.run["kafka"]) as kafka:
+    async with admin(world.stack.infrastructure.kafka_settings) as kafka:
         await kafka.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, configs)])
 
 
@@ -194,13 +194,13 @@ async def forgotten(world: World, _: Random) -> None:
 
 async def _events(world: World, topic: str) -> list[ConsumerRecord]:
     """A topic's records in the order of time, without the poison of earlier faults."""
-    records = await read_all(world.stack.run["kafka"], topic)
+    records = await read_all(world.stack.infrastructure.kafka_settings, topic)
     events = [record for record in records if record.key not in world.poisoned_keys]
     return sorted(events, key=lambda record: record.timestamp)
 
 
 async def _resend(world: World, records: Sequence[ConsumerRecord]) -> None:
-    async with producing(world.stack.run["kafka"]) as kafka:
+    async with producing(world.stack.infrastructure.kafka_settings) as kafka:
         sent = [
             await kafka.send(
                 record.topic, record.value, key=record.key, headers=list(record.headers), partition=record.partition

@@ -10,6 +10,7 @@ import typer
 
 from covey_local.attach import read_run_file
 from covey_local.commands.options import HERE, Folder, out
+from covey_local.credentials import DOWNSTREAM, signed_on
 
 audit = typer.Typer(help="Who did what: whether it is as it was written.", no_args_is_help=True)
 
@@ -25,7 +26,7 @@ def verify(folder: Folder = HERE) -> None:
     passwords = Home(folder).secrets(("identity",)).databases["identity"]
     environment = os.environ | {
         "COVEY_OWNER_DATABASE_URL": database_urls(run["databases"]["identity"], "identity", passwords).owner,
-        "COVEY_KAFKA_BOOTSTRAP_SERVERS": run["kafka"],
+        **signed_on(run["kafka"], DOWNSTREAM, run["kafka_passwords"][DOWNSTREAM]).environment(),
         "COVEY_TOKEN_KEYS": str(keys.token_file(folder / "keys")),
     }
     verified = subprocess.run(

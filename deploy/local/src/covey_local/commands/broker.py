@@ -1,4 +1,4 @@
-"""Topics and events: also on a Kafka that is given by ``COVEY_KAFKA_...``."""
+"""Topics, principals and events: also on a Kafka that is given by ``COVEY_KAFKA_...``."""
 
 # ruff: noqa: PLC0415
 
@@ -7,12 +7,15 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 from rich.table import Table
 
 from covey_local.attach import kafka_settings
 from covey_local.commands.options import HERE, Folder, out
+from covey_local.credentials import ADMIN, DOWNSTREAM
 
 topics = typer.Typer(help="The topics on the broker.", no_args_is_help=True)
+principals = typer.Typer(help="Who signs on to Kafka, and what they may do.", no_args_is_help=True)
 events = typer.Typer(help="The events on the broker.", no_args_is_help=True)
 
 
@@ -28,7 +31,7 @@ def topics_apply(
 
     from covey_local.topics import apply_topics
 
-    settings = kafka_settings(folder)
+    settings = kafka_settings(folder, ADMIN)
     applied = asyncio.run(
         apply_topics(settings, [event.topic for event in EVENTS], replication_factor=replication_factor)
     )
@@ -45,11 +48,32 @@ def topics_list(folder: Folder = HERE) -> None:
     from covey_local.topics import list_topics
 
     table = Table("topic", "partitions", "copies", "kept", box=None, pad_edge=False)
-    for topic in asyncio.run(list_topics(kafka_settings(folder))):
+    for topic in asyncio.run(list_topics(kafka_settings(folder, ADMIN))):
         kept = int(topic.settings["retention.ms"])
         age = "for ever" if kept < 0 else f"{timedelta(milliseconds=kept).days} days"
         table.add_row(topic.name, str(topic.partitions), str(topic.replicas), age)
     out.print(table)
+
+
+@principals.command("apply")
+def principals_apply(
+    folder: Folder = HERE,
+    passwords: Annotated[
+        str,
+        typer.Option(envvar="COVEY_KAFKA_PASSWORDS", help="JSON: the passwords to set, by principal; all others stay."),
+    ] = "{}",
+) -> None:
+    """Let each principal of the contracts do what they say, and nothing else."""
+    from covey_local.principals import ACLS, apply_acls, set_passwords
+
+    settings = kafka_settings(folder, ADMIN)
+    wanted = TypeAdapter(dict[str, str]).validate_json(passwords)
+    applied = asyncio.run(apply_acls(settings, ACLS))
+    if wanted:
+        asyncio.run(set_passwords(settings, wanted))
+    out.print(f"{len(applied.given)} ACLs given, {applied.taken} taken, {applied.unchanged} as they should be.")
+    for name in wanted:
+        out.print(f"{name} signs on by the given password.")
 
 
 @events.command("tail")
@@ -64,7 +88,7 @@ def events_tail(
     from covey_local import events as broker_events
 
     async def show() -> None:
-        settings = kafka_settings(folder)
+        settings = kafka_settings(folder, DOWNSTREAM)
         async for seen in broker_events.tail(settings, types or (), from_beginning=from_beginning, follow=follow):
             print(seen.as_json if as_json else seen.line, flush=True)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 import httpx
+from covey_chassis.settings import KafkaSettings
 
 from covey_local.demo.access import Access
 from covey_local.demo.forecast import next_anniversary
@@ -112,7 +113,7 @@ CORRECTED = draft(GOLD, "75.00", "50.00", born="1990-01-31")
 # --- the story ---
 
 
-async def main_job(access: Access, *, kafka: str, folder: Path) -> None:
+async def main_job(access: Access, *, kafka: KafkaSettings, folder: Path) -> None:
     """Tell it of a group whose renewal is available.
 
     Raises:
@@ -197,13 +198,13 @@ async def _third_sitting(access: Access) -> None:
     story.say(f"corrected and submitted again; pending review after {ms:.0f} ms")
 
 
-async def _program_approves(access: Access, helper_id: str, kafka: str, folder: Path) -> str:
+async def _program_approves(access: Access, helper_id: str, kafka: KafkaSettings, folder: Path) -> str:
     """A program with a key of its own decides over Kafka: too late for the first round, in time for the second."""
     story = access.story
     key = folder / "reviewing_program.jwk"
     account_id = await _program_account(story, key)
-    arguments = ["--kafka", kafka, "--key", str(key), "--account", account_id, "--representative", helper_id]
-    async with program(REVIEWER, arguments, folder) as reviewing:
+    arguments = ["--key", str(key), "--account", account_id, "--representative", helper_id]
+    async with program(REVIEWER, kafka, arguments, folder) as reviewing:
         await wait_for(
             lambda: _both_answered(story, reviewing), "a program was not answered", story.api.patience_s + 10
         )

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,6 +15,7 @@ from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import httpx
+from covey_chassis.settings import KafkaSettings
 
 from covey_local.attach import Listeners
 from covey_local.home import UserAccount
@@ -31,10 +33,13 @@ NOBODY = httpx.Auth()
 
 @dataclass(frozen=True)
 class Platform:
-    """A running stack. ``pids`` and ``probes`` (where each process answers) are asked anew: processes come and go."""
+    """A running stack; its Kafka by who signs on.
+
+    ``pids`` and ``probes`` (where each process answers) are asked anew: processes come and go.
+    """
 
     services: dict[str, str]
-    kafka: str
+    kafka: Mapping[str, KafkaSettings]
     mail: str
     operator_token: str
     accounts: dict[str, UserAccount]
@@ -198,12 +203,20 @@ class Program:
 
 
 @asynccontextmanager
-async def program(script: Path, arguments: Sequence[str], folder: Path) -> AsyncIterator[Program]:
+async def program(script: Path, kafka: KafkaSettings, arguments: Sequence[str], folder: Path) -> AsyncIterator[Program]:
     """Let it run for the block. What it writes is kept in the folder."""
+    assert kafka.sasl_username, "nobody is let in without"
+    assert kafka.sasl_password, "nobody is let in without"
+    words = ["--kafka", kafka.bootstrap_servers, "--user", kafka.sasl_username, *arguments]
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / f"{script.stem}.jsonl"
     with output.open("wb") as lines, (folder / f"{script.stem}.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-I", str(script), *arguments], stdout=lines, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-I", str(script), *words],
+            env=os.environ | {"KAFKA_PASSWORD": kafka.sasl_password.get_secret_value()},
+            stdout=lines,
+            stderr=log,
+        )
     try:
         yield Program(process, output)
     finally:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from covey_local.credentials import DOWNSTREAM, PROGRAMS
 from covey_local.demo.platform import REVIEWER, SUBSCRIBER, Platform
 from covey_local.demo.season import run_season
 from covey_local.processes import StartFailed
@@ -45,7 +46,7 @@ def platform_of(stack: Stack, *, patience_s: float) -> Platform:
     run = stack.run
     return Platform(
         services=run["services"],
-        kafka=run["kafka"],
+        kafka={name: stack.infrastructure.kafka_settings_of(name) for name in (DOWNSTREAM, PROGRAMS)},
         mail=run["mail"],
         operator_token=run["operator_token"],
         accounts=run["accounts"],

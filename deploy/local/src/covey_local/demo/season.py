@@ -20,6 +20,7 @@ from covey_contracts import EVENTS
 from rich.console import Console
 from rich.table import Table
 
+from covey_local.credentials import DOWNSTREAM, PROGRAMS
 from covey_local.demo.book import Row, as_csv, make_bad_rows, make_book
 from covey_local.demo.forecast import Forecast, GroupForecast
 from covey_local.demo.people import Inbox
@@ -163,9 +164,9 @@ async def run_season(
 ) -> bool:
     """Run the demo on a stack; True when everything happened, in time, once."""
     api = Api(platform)
-    subscription = ["--kafka", platform.kafka, *(event.topic.name for event in EVENTS)]
+    topics = [event.topic.name for event in EVENTS]
     try:
-        async with program(SUBSCRIBER, subscription, folder) as reader:
+        async with program(SUBSCRIBER, platform.kafka[DOWNSTREAM], topics, folder) as reader:
             today, ahead = await api.today()
             rows = make_book(groups, days=days, today=today, seed=seed)
             season = Season(platform, api, reader, Forecast(rows, today), console, today)
@@ -240,7 +241,7 @@ async def _stories_begin(season: Season, folder: Path, *, last_day: date) -> Non
         row=row,
         group=WatchedGroup(season.groups[row["group_number"]], row["group_number"], row["firm_number"]),
     )
-    season.stories = Stories(story=story, kafka=season.platform.kafka, folder=folder)
+    season.stories = Stories(story=story, kafka=season.platform.kafka[PROGRAMS], folder=folder)
     await season.stories.begin()
 
 

@@ -6,6 +6,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
+from covey_chassis.settings import KafkaSettings
+
 from covey_local.demo.access import Access, access_is_given, access_is_taken_back
 from covey_local.demo.main_job import check_told, main_job
 from covey_local.demo.people import NotAsItShould
@@ -21,7 +23,7 @@ class Stories:
     """All of one group. Where one can't go on, that is noted as wrong, and the next one begins."""
 
     story: Story
-    kafka: str
+    kafka: KafkaSettings
     folder: Path
     access: Access | None = None
 

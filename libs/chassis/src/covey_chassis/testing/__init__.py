@@ -81,9 +81,9 @@ def postgres(servers: Machinery) -> str:
 
 
 @pytest.fixture(scope="session")
-def kafka(servers: Machinery) -> str:
-    """Kafka's bootstrap servers."""
-    return servers.bootstrap_servers
+def kafka(servers: Machinery) -> KafkaSettings:
+    """Kafka, by its super user."""
+    return servers.kafka
 
 
 @pytest.fixture(scope="session")

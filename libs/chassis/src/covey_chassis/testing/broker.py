@@ -14,6 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from covey_chassis.clock import Clock
 from covey_chassis.envelope import Envelope, Headers, to_headers
 from covey_chassis.ids import new_id
+from covey_chassis.kafka import connection
+from covey_chassis.settings import KafkaSettings
 
 T = TypeVar("T")
 
@@ -29,9 +31,9 @@ async def eventually(probe: Callable[[], Awaitable[T]], *, within_s: float = 30)
 
 
 @asynccontextmanager
-async def admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client for the block."""
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    client = AIOKafkaAdminClient(**connection(kafka))
     await client.start()
     try:
         yield client
@@ -39,7 +41,7 @@ async def admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.close()
 
 
-async def new_topic(kafka: str, *, partitions: int = 3, **configs: str) -> str:
+async def new_topic(kafka: KafkaSettings, *, partitions: int = 3, **configs: str) -> str:
     """A fresh topic; ``max_message_bytes="1000"`` and the like are its settings."""
     name = f"covey.toy.{new_id().hex}.v1"
     async with admin(kafka) as client:
@@ -72,9 +74,9 @@ def headers(topic: str, key: str, *, sequence: int | None = None, event_id: str 
 
 
 @asynccontextmanager
-async def producing(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
+async def producing(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaProducer]:
     """A plain producer for the block."""
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
+    producer = AIOKafkaProducer(**connection(kafka), acks="all")
     await producer.start()
     try:
         yield producer
@@ -82,9 +84,9 @@ async def producing(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def read_all(kafka: str, topic: str) -> list[ConsumerRecord]:
+async def read_all(kafka: KafkaSettings, topic: str) -> list[ConsumerRecord]:
     """Every record that the topic has now, partition by partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**connection(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]

@@ -14,6 +14,8 @@ from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
+from covey_chassis.settings import KafkaSettings
+
 POSTGRES_IMAGE = "postgres:18"
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 CACHE = Path(".covey/cache")
@@ -22,10 +24,10 @@ CACHE = Path(".covey/cache")
 
 @dataclass(frozen=True)
 class Machinery:
-    """A PostgreSQL server, by its superuser's URL, and a Kafka broker, with its process where it is one of ours."""
+    """A PostgreSQL server and a Kafka broker, each by its super user, and the broker's process where it is one of ours."""
 
     admin_url: str
-    bootstrap_servers: str
+    kafka: KafkaSettings
     kafka_pid: int | None = None
 
 
@@ -54,7 +56,7 @@ async def _embedded(folder: Path) -> AsyncIterator[Machinery]:
     stack = Infrastructure(folder, durable=False, cache=CACHE)
     try:
         async with stack:
-            yield Machinery(stack.admin_url, stack.bootstrap_servers, stack.home.running.pids()["kafka"])
+            yield Machinery(stack.admin_url, stack.kafka_settings, stack.home.running.pids()["kafka"])
     finally:
         stack.delete()
 
@@ -72,7 +74,7 @@ async def _containers(folder: Path) -> AsyncIterator[Machinery]:
     for name, value in _kafka_environment(port).items():
         broker = broker.with_env(name, value)
     with database, broker:
-        yield Machinery(database.get_connection_url(), f"127.0.0.1:{port}")
+        yield Machinery(database.get_connection_url(), KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}"))
 
 
 def _kafka_environment(port: int) -> dict[str, str]:
