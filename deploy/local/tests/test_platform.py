@@ -84,7 +84,8 @@ def test_every_service_is_up_and_listed(platform, covey):
     names = [service.name for service in topology.SERVICES]
 
     assert platform.run.keys() == {
-        *("services", "kafka", "kafka_passwords", "databases", "mail", "smtp", "pids", "operator_token", "accounts"),
+        *("services", "kafka", "kafka_passwords", "databases", "portal", "mail", "smtp", "pids", "operator_token"),
+        "accounts",
     }
     assert list(platform.run["services"]) == list(platform.run["databases"]) == names
     for name, url in platform.run["services"].items():
