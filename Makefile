@@ -4,7 +4,7 @@ BIN := .venv/bin
 MEMBERS := libs/contracts libs/chassis services/identity services/membership services/transactions services/renewals services/notifications services/portal deploy/local
 LOCKS := requirements.uv.lock requirements.lock $(MEMBERS:%=%/pyproject.toml)
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check faults bench format stop clean lock contracts
+.PHONY: help run demo test check screenshots faults bench format stop clean lock contracts
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ check: .venv/ready  ## format, lint, types, boundaries, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m covey_contracts check
+
+screenshots: .venv/ready  ## every page as pictures in .covey/screenshots: desktop, phone, dark, Spanish
+	mkdir -p .covey/screenshots
+	COVEY_SCREENSHOTS=.covey/screenshots $(BIN)/pytest -q services/portal/tests/test_pages.py -k pages_are_sound
 
 faults: .venv/ready  ## real services under faults, and what must hold of them; FAULT=F3,F4 SEED=7 EVENTS=1000000 WARM_UP=100 RATE=12 MINUTES=150
 	$(BIN)/python -m tests.resilience.faults $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(WARM_UP),--warm-up $(WARM_UP)) $(if $(RATE),--rate $(RATE)) $(if $(MINUTES),--minutes $(MINUTES))

@@ -1,5 +1,6 @@
 """What every answer has, and who may post: no service is asked before that is settled."""
 
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -148,6 +149,36 @@ async def test_a_password_is_never_given_back(browser):
 
     assert answer.status_code == 422
     assert "quillfern-9" not in answer.text
+
+
+FOR_ANYBODY = {
+    "/sign-on",
+    "/register",
+    "/register/verification",
+    "/forgotten/user-id",
+    "/forgotten/password",
+    "/forgotten/password/reset",
+    "/access-request",
+    "/access-request/form.pdf",
+    "/access-request/status",
+    "/access-request/{reference}",
+    "/static/{name}",
+    "/livez",
+    "/readyz",
+    "/metrics",
+}
+"""Written by hand: whatever is not here is for whoever is signed on."""
+
+
+@pytest.mark.parametrize("path", sorted(path for _, path in routes(create_app(settings()), changing=False)))
+async def test_a_page_is_for_whoever_is_signed_on_unless_it_is_listed_here(browser, path):
+    if path in FOR_ANYBODY:
+        return
+    some_id = "01a21ac2-408e-7143-8f00-d3dca21baa7c"
+    answer = await browser.get(re.sub(r"\{[^}]*\}", some_id, path))
+
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/sign-on")
 
 
 # --- settings ---

@@ -1,9 +1,14 @@
-"""Every page, as people and machines that help people see it: for a primary, staff, and whoever is not signed on."""
+"""Every page, as people and machines that help people see it: for a primary, staff, and whoever is not signed on.
 
+With ``COVEY_SCREENSHOTS`` set, the pages are kept as pictures in that folder (``make screenshots``).
+"""
+
+import os
 import re
 import zlib
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pyotp
@@ -139,11 +144,19 @@ async def test_pages_are_sound(platform, visit, cast, who, look):
     found: list[str] = []
     for path in (path.format(**cast.places) for owner, path in PAGES if owner == who):
         await visitor.go(path)
+        await keep_picture(visitor, f"{who}{path}", look)
         found += [f"{path}: {each}" for each in await faults(visitor)]
         title = await visitor.page.title()
         if path.partition("?")[0] == path:
             assert titles.setdefault(title, path) == path, f"{path} has the title of {titles[title]}"
     assert found == []
+
+
+async def keep_picture(visitor: Visitor, page: str, look: str) -> None:
+    if folder := os.environ.get("COVEY_SCREENSHOTS"):
+        name = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9A-Z]{16}", "ID", page)
+        name = re.sub(r"[^A-Za-z]+", "-", name).strip("-")
+        await visitor.page.screenshot(path=Path(folder) / f"{name}.{look}.png", full_page=True)
 
 
 async def faults(visitor: Visitor) -> list[str]:

@@ -1,5 +1,7 @@
 """Entering an access code (R-05)."""
 
+from uuid import UUID
+
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
@@ -36,6 +38,6 @@ async def enter_code(request: Request, me: Me) -> Response:
 
 
 @router.get("/entered/{group_id}")
-async def show_entered(request: Request, me: Me, group_id: str) -> Response:
+async def show_entered(request: Request, me: Me, group_id: UUID) -> Response:
     group = await me.get(To.IDENTITY, f"/v1/access/groups/{group_id}")
     return page(request, "code_entered.html", group=group)
