@@ -27,6 +27,11 @@ FROM python:${PYTHON}-slim
 ARG SERVICE
 ENV SERVICE=${SERVICE} PATH=/covey/bin:$PATH PYTHONUNBUFFERED=1 COVEY_HTTP_HOST=0.0.0.0 COVEY_HTTP_PORT=8000
 COPY --from=build /covey /covey
+# By Pango the portal sets what is printed; the others need nothing of the system.
+RUN if [ "$SERVICE" = portal ]; then \
+      apt-get update && apt-get install -y --no-install-recommends libpango-1.0-0 libpangoft2-1.0-0 fonts-dejavu-core \
+      && rm -rf /var/lib/apt/lists/*; \
+    fi
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin covey
 USER 10001
 EXPOSE 8000

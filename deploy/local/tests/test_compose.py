@@ -80,6 +80,27 @@ def test_every_service_starts_with_the_settings_that_it_is_given(compose, mounte
     assert found["owns"] == step.endswith("-migrate")
 
 
+def test_the_portal_starts_with_the_settings_that_it_is_given(compose):
+    portal = compose["services"]["portal"]
+    environment = filled_in(portal["environment"])
+    script = (
+        "import json; from covey_portal.settings import PortalSettings as s; print(json.dumps([*s().model_fields]))"
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("COVEY_")}
+    known = json.loads(subprocess.check_output([sys.executable, "-c", script], env=clean | environment, text=True))
+
+    assert portal["command"] == ["python", "-m", "covey_portal"]
+    assert portal["ports"] == [f"127.0.0.1:{topology.PORTAL}:8000"]
+    assert {name.removeprefix("COVEY_").lower() for name in environment} <= set(known)
+    for name in topology.ASKED_BY_PORTAL:
+        assert environment[f"COVEY_{name.upper()}_URL"] == f"http://{name}:8000"
+    same = {
+        filled_in(compose["services"][name]["environment"])["COVEY_PORTAL_URL"]
+        for name in ("identity", "notifications")
+    }
+    assert same == {environment["COVEY_PORTAL_URL"]}
+
+
 def settings_in_a_process_of_its_own(service: str, environment: dict[str, str]) -> dict[str, Any]:
     """As it runs: two services in one process would get in each other's way."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("COVEY_")}

@@ -35,21 +35,24 @@ def main(
         float, typer.Option(help="Operations a second: fewer of them leave more of the machine to imports.")
     ] = Load.rate_per_s,
     minutes: Annotated[float, typer.Option(help="Begin no other fault after so long.")] = 120,
-    json: Annotated[Path | None, typer.Option(help="Write what was found here, too.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write what was found here, too, after each round.")] = None,
+    go_on: Annotated[
+        bool, typer.Option("--go-on", help="Go on from what that file has: its rounds are played and counted already.")
+    ] = False,
 ) -> None:
     """Let faults strike a platform under load; the exit code is 1 when a promise was broken, or time was too short."""
     for library in ("aiokafka", "asyncpg"):
         logging.getLogger(library).setLevel(logging.CRITICAL)  # that Kafka or PostgreSQL is away is what we want
-    seed = seed or random.SystemRandom().randint(1, 1_000_000)
+    before = report.read(json) if go_on and json is not None and json.exists() else []
+    seed = seed or (before[0].seed if before else random.SystemRandom().randint(1, 1_000_000))
     print(f"seed {seed}")
     until = time.monotonic() + minutes * 60
     load = Load(warm_up_s=warm_up, rate_per_s=rate)
-    rounds, missed = asyncio.run(_run(_chosen(fault), seed=seed, events=events, load=load, until=until))
+    found = _run(_chosen(fault), seed=seed, events=events, load=load, until=until, before=before, keep=json)
+    rounds, missed = asyncio.run(found)
     print(report.summary(rounds))
     if missed:
         print(f"not played: {missed}")
-    if json is not None:
-        report.write(rounds, json)
     sys.exit(1 if missed or any(each.violations for each in rounds) else 0)
 
 
@@ -61,18 +64,36 @@ def _chosen(ids: str) -> list[Fault]:
     return [fault for each, fault in known.items() if each in wanted]  # in this order: nothing follows a restored one
 
 
-async def _run(faults: Sequence[Fault], *, seed: int, events: int, load: Load, until: float) -> tuple[list[Round], str]:
-    """What was played, and what there was no time for. Each fault is played; then again, until so many have passed."""
-    rounds: list[Round] = []
+async def _run(
+    faults: Sequence[Fault],
+    *,
+    seed: int,
+    events: int,
+    load: Load,
+    until: float,
+    before: Sequence[Round] = (),
+    keep: Path | None = None,
+) -> tuple[list[Round], str]:
+    """What was played, and what there was no time for. Each fault is played; then again, until so many have passed.
+
+    What was played ``before`` is not played again. Everything is written to the file ``keep`` after each round.
+    """
+    rounds: list[Round] = list(before)
+    played_before = {(each.fault.id, each.seed) for each in before}
     print(report.header())
+    for each in before:
+        print(report.line(each))
     for number in count(seed):
+        wanted = [fault for fault in faults if (fault.id, number) not in played_before]
         over = partial(_is_over, rounds, enough=events if number > seed else None, until=until)
         missed: list[str] = []
-        for shape, left in _by_shape(faults):
+        for shape, left in _by_shape(wanted):
             while left and not over():
                 async for played in _in_one_world(shape, left, number, load, over):
                     print(report.line(played), flush=True)
                     rounds.append(played)
+                    if keep is not None:
+                        report.write(rounds, keep)
             missed += [each.id for each in left]
         if _passed(rounds) >= events and (number > seed or not missed):
             return rounds, ""

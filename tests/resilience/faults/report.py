@@ -10,9 +10,10 @@ from typing import Any
 
 from covey_chassis.access.facts import SILENT_S
 
-from .catalogue import NOT_HERE
+from .catalogue import FAULTS, NOT_HERE
 from .checker import Figures
-from .rounds import Round
+from .evidence import Removal
+from .rounds import REBUILT, Round
 
 COLUMNS = (
     "fault",
@@ -100,6 +101,7 @@ def as_json(rounds: Sequence[Round]) -> str:
                     "because": played.fault.because,
                     "recovery_s": played.recovery_s,
                     "took_s": played.took_s,
+                    "removals": [asdict(each) for each in played.removals],
                 }
                 for played in rounds
             ],
@@ -108,6 +110,23 @@ def as_json(rounds: Sequence[Round]) -> str:
         },
         indent=1,
     )
+
+
+def read(file: Path) -> list[Round]:
+    """The rounds that were written to a file."""
+    known = {fault.id: fault for fault in (*FAULTS, REBUILT)}
+    return [
+        Round(
+            fault=known[row["fault"]],
+            seed=row["seed"],
+            figures=Figures(**{each.name: row[each.name] for each in fields(Figures)}),
+            violations=row["violations"],
+            recovery_s=row["recovery_s"],
+            took_s=row["took_s"],
+            removals=[Removal(**each) for each in row["removals"]],
+        )
+        for row in json.loads(file.read_text())["faults"]
+    ]
 
 
 def as_markdown(said: dict[str, Any]) -> str:

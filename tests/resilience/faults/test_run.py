@@ -8,7 +8,8 @@ from . import report
 from .__main__ import _is_over, _run
 from .catalogue import FAULTS
 from .checker import Figures
-from .rounds import Load, Round
+from .evidence import Removal
+from .rounds import REBUILT, Load, Round
 
 
 async def test_faults_that_there_was_no_time_for_are_named():
@@ -38,3 +39,18 @@ def test_a_run_is_over_when_enough_have_passed_but_not_before_each_fault_was_pla
     assert not _is_over(passed, enough=901, until=later)
     assert _is_over(passed, enough=900, until=later)
     assert _is_over(passed, enough=None, until=time.monotonic())
+
+
+async def test_a_run_goes_on_from_what_was_written(tmp_path):
+    figures = Figures(operations=300, acknowledged=200, events=900, effects=3_600, wire_duplicates=0)
+    removals = [Removal(0.04, "acknowledged"), Removal(7.8, "silence")]
+    first = Round(fault=FAULTS[0], seed=7, figures=figures, violations=[], recovery_s=1.0, removals=removals, took_s=60)
+    left = Round(fault=REBUILT, seed=7, figures=figures, violations=["I1: lost"], recovery_s=None, took_s=5)
+    report.write([first, left], tmp_path / "rounds.json")
+
+    before = report.read(tmp_path / "rounds.json")
+    rounds, missed = await _run(FAULTS[:2], seed=7, events=0, load=Load(), until=time.monotonic(), before=before)
+
+    assert before == rounds == [first, left]
+    assert missed == "F2 with seed 7"
+    assert report.removals(rounds)["silence"] == 1
