@@ -376,7 +376,7 @@ async def test_the_outboxs_age_and_the_blocked_keys_are_told_while_kafka_is_away
     def told() -> tuple[bool, float]:
         return relay.WAITING._value.get() > 3600, relay.BLOCKED._value.get()
 
-    async with in_background(a_relay(database, "127.0.0.1:1").run()):
+    async with in_background(a_relay(database, KafkaSettings(bootstrap_servers="127.0.0.1:1")).run()):
 
         async def tells(expected: tuple[bool, float]) -> bool:
             return told() == expected

@@ -653,7 +653,7 @@ async def test_a_start_that_fails_half_way_leaves_no_second_consumer_behind(
 async def test_while_kafka_is_away_at_the_start_no_restart_is_asked_for(
     database: DatabaseUrls, sealing_keys: Path
 ) -> None:
-    toys = Toys("covey.toy.turned.v1", database, "127.0.0.1:1", sealing_keys)
+    toys = Toys("covey.toy.turned.v1", database, KafkaSettings(bootstrap_servers="127.0.0.1:1"), sealing_keys)
     running = toys.process()
     async with running.lifespan():
         (subscription,) = running.subscriptions
