@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import cache, partial
 from http import HTTPStatus
 from importlib import resources
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from covey_chassis.clock import Clock
 from covey_chassis.problems import CORRELATION_ID, Fault
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -115,7 +115,7 @@ def render(request: Request, template: str, **values: Any) -> str:
             path=request.url.path,
             here=here,
             region=site.region(me.who.market_region if me else ""),
-            now=datetime.now(UTC),
+            now=Clock.now(),
             **values,
         )
     )

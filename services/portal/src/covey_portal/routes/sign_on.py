@@ -1,7 +1,6 @@
 """Signing on and off (R-04)."""
 
-from datetime import UTC, datetime
-
+from covey_chassis.clock import Clock
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse, RedirectResponse
 
@@ -125,7 +124,7 @@ async def extend(request: Request, me: Me) -> Response:
     """Somebody wants to stay signed on: by coming here they have used the session."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse("/", 303)
-    now = datetime.now(UTC)
+    now = Clock.now()
     left = {
         "idle": int((me.idle_ends_at - now).total_seconds()),
         "at_most": int((me.expires_at - now).total_seconds()),
