@@ -59,7 +59,7 @@ POST /v1/account/passkeys/{passkey_id}/removal        401     422       422     
 POST /v1/access-codes/redemption                      401     422       422        422      422        422     422    422       422         401       401       401    403
 GET /v1/access                                        401     200       200        200      200        200     200    200       200         401       401       401    403
 GET /v1/access/groups                                 401     200       200        200      200        200     200    200       200         401       401       401    403
-GET /v1/access/groups/{group_id}                      401     404       200        200      404        200     404    404       404         401       401       401    403
+GET /v1/access/groups/{group_id}                      401     403       200        200      403        200     403    403       403         401       401       401    403
 GET /v1/access-changes/{change_id}                    401     404       404        404      404        404     404    404       404         401       401       401    403
 GET /v1/groups/{group_id}/users                       401     403       403        200      403        403     403    200       403         401       401       401    403
 GET /v1/groups/{group_id}/firm-people                 401     403       403        200      403        403     403    200       403         401       401       401    403

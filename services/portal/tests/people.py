@@ -46,7 +46,7 @@ class Platform:
         contact = {"name": "Ann Signer", "email": "ann@bakery.example"}
         new = {
             "group_number": number,
-            "legal_name": f"Oak Street Bakery {number[-4:]}, Inc.",
+            "legal_name": f'100% "Oak" <b>Street</b> & Søn {number[-4:]}, Inc.',
             "ein": "12-3456789",
             "market_region": "California",
             "principal_address": {

@@ -245,9 +245,9 @@ async def shortened(route: Any) -> None:
     """The page as it comes when a minute of the session is left."""
     answer = await route.fetch()
     text = await answer.text()
-    begin = text.index('data-idle="')
-    end = text.index('"', begin + len('data-idle="'))
-    await route.fulfill(response=answer, body=text[:begin] + 'data-idle="60' + text[end:])
+    begin = text.index('data-idle-s="')
+    end = text.index('"', begin + len('data-idle-s="'))
+    await route.fulfill(response=answer, body=text[:begin] + 'data-idle-s="60' + text[end:])
 
 
 @pytest.mark.timeout(200)

@@ -15,7 +15,9 @@ from starlette.exceptions import HTTPException
 
 from covey_portal.calling import Away, Refused, Services
 from covey_portal.guard import HEADERS, SameOrigin
-from covey_portal.pages import error_page
+from covey_portal.languages import N_
+from covey_portal.pages import error_page, page
+from covey_portal.refusals import sentence_of
 from covey_portal.routes import (
     access_requests,
     account,
@@ -34,6 +36,7 @@ from covey_portal.signed_on import SignOnNeeded, sign_on_first
 from covey_portal.site import read_site
 
 BODY_BYTES_MAX = MIB
+NOT_NOW = N_("This was not done")
 OURS = ("text/html", "application/json", MEDIA_TYPE)
 """What refusals of ours are: pages; answers to scripts; and the probes' documents."""
 
@@ -99,11 +102,13 @@ async def _sign_on(request: Request, _error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """What no page has words of its own for: it is not there, or not theirs."""
+    """What a page has no place of its own for: it is not there, not theirs, or cannot be done any more."""
     assert isinstance(error, Refused)
     if error.status == 401:
         return sign_on_first(request)
-    return error_page(request.scope, http_fault(error.status if error.status in (403, 404, 413) else 404))
+    if error.status in (403, 404):
+        return error_page(request.scope, http_fault(error.status))
+    return page(request, "error.html", status=error.status, heading=NOT_NOW, text=sentence_of(error), reference="")
 
 
 async def _away(request: Request, _error: Exception) -> Response:

@@ -18,6 +18,12 @@ log = structlog.get_logger(__name__)
 
 ANSWER_S = 15.0
 """A removal may make its answer wait for ten."""
+CONNECTIONS_S = 3.0
+"""So long a question waits for a connection: with all in use, the services are slower than people ask."""
+QUESTIONS_MAX, WATCHERS_MAX = 200, 5_000
+"""Connections of one process: for questions, and for those who watch a page. Watchers take none away from questions."""
+BUSY = "too-busy"
+"""A service's own word for it: whoever asked may ask again with what they typed."""
 
 Json = dict[str, Any]
 
@@ -61,17 +67,14 @@ class Services:
 
     def __init__(self, settings: PortalSettings) -> None:
         self._clients = {
-            To(name): httpx.AsyncClient(base_url=url, timeout=ANSWER_S, trust_env=False, follow_redirects=False)
-            for name, url in (
-                (To.IDENTITY, settings.identity_url),
-                (To.MEMBERSHIP, settings.membership_url),
-                (To.TRANSACTIONS, settings.transactions_url),
-                (To.RENEWALS, settings.renewals_url),
-            )
+            to: _client(getattr(settings, f"{to}_url"), QUESTIONS_MAX, httpx.Timeout(ANSWER_S, pool=CONNECTIONS_S))
+            for to in To
         }
+        endless = httpx.Timeout(ANSWER_S, read=None, pool=CONNECTIONS_S)
+        self._watching = {to: _client(getattr(settings, f"{to}_url"), WATCHERS_MAX, endless) for to in To}
 
     async def close(self) -> None:
-        for client in self._clients.values():
+        for client in (*self._clients.values(), *self._watching.values()):
             await client.aclose()
 
     async def ask(
@@ -108,6 +111,8 @@ class Services:
         except httpx.HTTPError as error:
             log.warning("portal.service_away", service=to, error=type(error).__name__)
             raise Away from error
+        except ValueError as error:  # a browser sent what no request can hold: half a character, a number that is none
+            raise Refused(422, "unacceptable-value", "A value cannot be sent.") from error
         if answer.is_success:
             return Answer(answer.status_code, answer.json() if answer.content else None, answer.headers)
         raise _refusal(to, answer)
@@ -120,15 +125,19 @@ class Services:
             Refused: the service says why.
             Away: it does not answer, or broke off.
         """
-        unlimited = httpx.Timeout(ANSWER_S, read=None)
         try:
-            async with self._clients[to].stream("GET", path, headers=_headers(bearer), timeout=unlimited) as answer:
+            async with self._watching[to].stream("GET", path, headers=_headers(bearer)) as answer:
                 if not answer.is_success:
                     await answer.aread()
                     raise _refusal(to, answer)
                 yield answer.aiter_lines()
         except httpx.HTTPError as error:
             raise Away from error
+
+
+def _client(url: str, connections: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=20)
+    return httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False, follow_redirects=False)
 
 
 def _headers(bearer: str | None) -> dict[str, str]:
@@ -153,7 +162,7 @@ def _refusal(to: To, answer: httpx.Response) -> Exception:
     except (ValueError, KeyError, TypeError):
         log.error("portal.unreadable_answer", service=to, status=answer.status_code)
         return Away()
-    if answer.status_code >= 500:
+    if answer.status_code >= 500 and refused.code != BUSY:
         log.warning("portal.service_failed", service=to, status=answer.status_code, code=refused.code)
         return Away()
     return refused

@@ -1,5 +1,6 @@
 """What somebody typed into a form, and what is wrong with it."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Self
 from uuid import uuid4
@@ -8,7 +9,15 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from covey_portal.calling import Refused
+from covey_portal.languages import N_
 from covey_portal.refusals import SENTENCES, sentence_of
+
+ONCE = re.compile(r"[A-Za-z0-9:+.-]{1,100}")
+IN_PROGRESS = "command-in-progress"
+"""The same form was sent a moment before, and is being dealt with."""
+NOT_A_NAME = N_("Enter a name of 60 characters at most, without a web or email address")
+TOO_LONG = N_("Enter 200 characters at most")
+NOT_SO = N_("This cannot be so. Check it, and try again.")
 
 FIELDS_MAX = 300
 """A page of rights in a hundred billing units fits."""
@@ -24,7 +33,8 @@ class Form:
         self._data = data or FormData()
         self.errors: dict[str, str] = {}
         self.problem: str | None = None
-        self.once = self["once"] or str(uuid4())
+        said = self["once"]
+        self.once = said if ONCE.fullmatch(said) else str(uuid4())
 
     @classmethod
     async def read(cls, request: Request) -> Self:
@@ -71,14 +81,11 @@ class Form:
     def refuse(self, refused: Refused, sentences: Mapping[str, str] | None = None) -> None:
         """Take a service's complaints over: of a field by its pointer, with the page's own sentence where it has one."""
         said = sentences or {}
-        for pointer, detail in refused.fields.items():
+        for pointer in refused.fields:
             name = pointer.removeprefix("/").partition("/")[0]
             if self.has(name) or name in said:
-                self.errors[name] = SENTENCES.get(refused.code) or said.get(name, detail)
+                self.errors[name] = SENTENCES.get(refused.code) or said.get(name, NOT_SO)
         if not self.errors:
             self.problem = sentence_of(refused)
-        self.renew()
-
-    def renew(self) -> None:
-        """What is sent after a refusal is another act."""
-        self.once = str(uuid4())
+        if refused.code != IN_PROGRESS:
+            self.once = str(uuid4())  # what is sent after a refusal is another act

@@ -41,6 +41,11 @@ def translations(language: Language) -> NullTranslations:
     return Translations(compiled)
 
 
+def sentence(text: str, language: Language) -> str:
+    """A sentence that comes from code, in the reader's words. What is data stays as it is: nothing is filled into it."""
+    return translations(language).gettext(text) if text else ""
+
+
 def chosen(cookie: str | None, accepted: str) -> Language:
     """The reader's language: the one that they chose, else the first that their browser names and there is."""
     wishes = [cookie or "", *(part.partition(";")[0].strip()[:2].lower() for part in accepted.split(","))]

@@ -40,7 +40,7 @@ ERRORS: Mapping[int, tuple[str, str]] = {
     413: (N_("That was too much"), N_("What was sent is larger than we can take.")),
     503: (
         N_("We cannot do this right now"),
-        N_("A part of our system is not answering. Nothing is lost. Wait a moment, then try again."),
+        N_("A part of our system is not answering. Wait a moment, go back, and send it again."),
     ),
 }
 UNEXPECTED = (N_("Something went wrong"), N_("It is our fault, and we have a record of it. Try again, or call us."))
@@ -61,9 +61,9 @@ def _environment(language: Language, zone: ZoneInfo) -> Environment:
     made.globals |= {
         "language": language,
         "languages": NAMES,
-        "static": _static_addresses(),
         "words": words,
         "navigation": navigation,
+        "tr": partial(languages.sentence, language=language),
         "say": partial(said, language=language),
         "day": partial(languages.day, language=language),
         "moment": partial(languages.moment, language=language, zone=zone),
@@ -111,8 +111,10 @@ def render(request: Request, template: str, **values: Any) -> str:
         .render(
             me=me,
             brand=settings.brand,
+            static=static_addresses(settings),
             theme=theme if theme in THEMES else "system",
             path=request.url.path,
+            method=request.method,
             here=here,
             region=site.region(me.who.market_region if me else ""),
             now=Clock.now(),
@@ -129,7 +131,7 @@ def error_page(scope: Scope, fault: Fault) -> Response:
         request,
         "error.html",
         status=fault.status,
-        title=title,
+        heading=title,
         text=text,
         reference=scope.get(CORRELATION_ID, "") if fault.status >= 500 else "",
     )
@@ -138,20 +140,24 @@ def error_page(scope: Scope, fault: Fault) -> Response:
 # --- static files ---
 
 
+def static_file(name: str, settings: PortalSettings) -> tuple[bytes, str] | None:
+    """A file that browsers get, and what its content is known by; None when there is none of this name."""
+    return _static_files(settings.accent, settings.accent_dark).get(name)
+
+
 @cache
-def static_file(name: str) -> bytes | None:
-    """A file that browsers get as it is; None when there is none of this name."""
+def _static_files(accent: str, accent_dark: str) -> Mapping[str, tuple[bytes, str]]:
     folder = resources.files("covey_portal") / "static"
-    known = {each.name for each in folder.iterdir() if each.name.endswith((".css", ".js", ".svg"))}
-    return (folder / name).read_bytes() if name in known else None
+    contents = {
+        each.name: each.read_bytes() for each in folder.iterdir() if each.name.endswith((".css", ".js", ".svg"))
+    }
+    colours = f":root{{--accent:{accent};--accent-dark:{accent_dark}}}\n"
+    contents["covey.css"] = colours.encode() + contents["covey.css"]
+    return {name: (content, hashlib.sha256(content).hexdigest()[:12]) for name, content in contents.items()}
 
 
-@cache
-def _static_addresses() -> Mapping[str, str]:
+def static_addresses(settings: PortalSettings) -> Mapping[str, str]:
     """Where they are: the address changes with the content, so that browsers may keep them."""
-    addresses = {}
-    for key, name in (("css", "covey.css"), ("js", "covey.js"), ("htmx", HTMX), ("icon", "icon.svg")):
-        content = static_file(name)
-        assert content is not None
-        addresses[key] = f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
-    return addresses
+    files = _static_files(settings.accent, settings.accent_dark)
+    names = {"css": "covey.css", "js": "covey.js", "htmx": HTMX, "icon": "icon.svg"}
+    return {key: f"/static/{name}?v={files[name][1]}" for key, name in names.items()}

@@ -1,17 +1,32 @@
 """Pages for paper: PDF/UA, from the same kind of templates."""
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
 
 from covey_portal.pages import render
 
+_made: dict[str, bytes] = {}
+_making = asyncio.Lock()
 
-def printable_form(request: Request) -> bytes:
-    """The group officer's form (R-01), to be filled in by hand or in a reader of PDF files."""
+
+async def printable_form(request: Request) -> bytes:
+    """The group officer's form (R-01), to be filled in by hand or in a reader of PDF files.
+
+    It depends on nothing but the language and the settings: each is set once, and one at a time, since that takes a second
+    of the processor and anybody may ask.
+    """
+    text = render(request, "request_form_print.html")
+    async with _making:
+        if text not in _made:
+            _made[text] = await asyncio.to_thread(_set, text)
+    return _made[text]
+
+
+def _set(text: str) -> bytes:
     import weasyprint  # noqa: PLC0415 - it takes a second, and is for this alone
 
-    text = render(request, "request_form_print.html")
     made: Any = weasyprint.HTML(string=text, url_fetcher=_nothing).write_pdf(pdf_variant="pdf/ua-1", pdf_forms=True)
     document: bytes = made
     return document

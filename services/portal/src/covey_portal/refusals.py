@@ -1,11 +1,17 @@
-"""What services refuse, in the portal's words, by the problem's code. What is not here is shown as the service says it."""
+"""What services refuse, in the portal's words, by the problem's code."""
 
 from collections.abc import Mapping
 
 from covey_portal.calling import Refused
 from covey_portal.languages import N_
 
+OTHERWISE = N_("This could not be done. Check what you entered, and try again.")
+
 SENTENCES: Mapping[str, str] = {
+    # sent twice
+    "command-in-progress": N_("You have sent this a moment before, and it is being done. Wait, then send it again."),
+    "idempotency-key-reused": N_("You have sent this before with something else in it. Check it, and send it again."),
+    "unacceptable-value": N_("Something in it cannot be stored. Check what you entered, and try again."),
     # signing on
     "sign-on-refused": N_("The user ID or the password is not right. Check both, and try again."),
     "account-locked": N_("This account is locked. Call us, and we will help you."),
@@ -61,4 +67,4 @@ SENTENCES: Mapping[str, str] = {
 
 def sentence_of(refused: Refused) -> str:
     """What to say to a person, in English, to be translated."""
-    return SENTENCES.get(refused.code, refused.title)
+    return SENTENCES.get(refused.code, OTHERWISE)

@@ -10,6 +10,7 @@ LOCAL = ("localhost", "127.0.0.1")
 
 Colour = Annotated[str, StringConstraints(pattern="^#[0-9a-fA-F]{6}$")]
 
+DEFAULT_PORTS = {"https": 443, "http": 80}
 LIGHT, DARK = "#ffffff", "#14181c"
 """What the accent is read on; see ``--page`` in covey.css."""
 CONTRAST_MIN = 4.5
@@ -22,7 +23,10 @@ def _origin(url: str) -> str:
         raise ValueError("must be a scheme and a host, such as https://portal.carrier.example")
     if parts.scheme == "http" and parts.hostname not in LOCAL:
         raise ValueError("must be https: browsers keep the sign-on's cookie for that alone, and on this machine")
-    return f"{parts.scheme}://{parts.netloc}"
+    port = f":{parts.port}" if parts.port and parts.port != DEFAULT_PORTS[parts.scheme] else ""
+    return (
+        f"{parts.scheme}://{parts.hostname}{port}"  # as browsers write it: small letters, no port that is the usual one
+    )
 
 
 def _address(url: str) -> str:

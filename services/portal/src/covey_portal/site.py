@@ -6,11 +6,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from covey_portal.languages import Language
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+
+
+def _in_english(texts: dict[Language, str]) -> dict[Language, str]:
+    if "en" not in texts:
+        raise ValueError('must be there in English ("en"): it is shown where a language has no text of its own')
+    return texts
+
+
+Texts = Annotated[dict[Language, Words], AfterValidator(_in_english)]
+"""A text by language."""
 
 
 class _Said(BaseModel):
@@ -20,8 +30,8 @@ class _Said(BaseModel):
 class Announcement(_Said):
     """Something that people should know, in each language."""
 
-    title: dict[Language, Words]
-    text: dict[Language, Words]
+    title: Texts
+    text: Texts
 
 
 class Region(_Said):
@@ -30,7 +40,7 @@ class Region(_Said):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
     phone: Words
     email: Words
-    hours: dict[Language, Words]
+    hours: Texts
     announcements: tuple[Announcement, ...] = ()
 
 
@@ -38,7 +48,7 @@ class Site(_Said):
     """What the carrier says."""
 
     terms_version: Words
-    terms: dict[Language, Words]
+    terms: Texts
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
 
     def region(self, name: str) -> Region:

@@ -82,6 +82,15 @@ TERMINATION_REASONS: Mapping[str, str] = {
     "died": N_("died"),
 }
 
+AUTHORITIES: Mapping[str, str] = {
+    "primary administrator": N_("Primary administrator"),
+    "staff": N_("Our staff"),
+    "carrier": N_("Our book of business"),
+    "access code": N_("Access code"),
+    "nobody": N_("Officer of the group"),
+}
+"""By what somebody acted in a group, as the audit names it."""
+
 OUTCOMES: Mapping[str, str] = {"done": N_("Done"), "refused": N_("Refused")}
 ACTS: Mapping[str, str] = {
     "appointment.changed": N_("Broker of record changed"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from covey_chassis.access import Actor, By, Right, StaffRight, signed_on
+from covey_chassis.access import Actor, By, Right, StaffRight, requires, signed_on
 from covey_chassis.access.checking import Held
 from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, refuses, service_router
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
 from covey_identity.domain.account import Account, AccountNotFound
-from covey_identity.domain.group import GroupCopy, GroupNotFound
+from covey_identity.domain.group import GroupCopy
 
 router = service_router(prefix="/v1/access", tags=["user access"])
 
@@ -95,18 +95,9 @@ async def list_own_groups(by: By, session: Session, limit: Limit, after: After) 
     return Page(items=await _access(session, by, groups), next=following)
 
 
-@router.get(
-    "/groups/{group_id}",
-    dependencies=[signed_on()],
-    responses=refuses(GroupNotFound),
-    summary="What you have access to in one group",
-)
+@router.get("/groups/{group_id}", dependencies=[requires()], summary="What you have access to in one group")
 async def read_own_group(group_id: UUID, by: By, session: Session) -> GroupAccess:
-    """One in which you hold nothing is not found."""
-    group = await session.get(GroupCopy, group_id)
-    if group is None or not await queries.sees_group(session, by.account_id, group_id):
-        raise GroupNotFound(id=group_id)
-    (found,) = await _access(session, by, [group])
+    (found,) = await _access(session, by, [await queries.group_of(session, group_id)])
     return found
 
 

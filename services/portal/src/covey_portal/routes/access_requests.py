@@ -1,6 +1,5 @@
 """The group officer's form, where it stands, and what staff do with it (R-01)."""
 
-import asyncio
 import re
 from collections.abc import Mapping
 
@@ -8,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from covey_portal.calling import Refused, To
-from covey_portal.forms import Form
+from covey_portal.forms import NOT_A_NAME, TOO_LONG, Form
 from covey_portal.languages import N_
 from covey_portal.pages import language_of, page
 from covey_portal.printing import printable_form
@@ -31,10 +30,13 @@ FIELDS: Mapping[str, str] = {
 }
 """The form's fields, and what is said of one that is not as it should be."""
 
+NAMES = ("officer_first_name", "officer_last_name", "first_name", "last_name")
+NOT_SO = dict.fromkeys(NAMES, NOT_A_NAME) | {"company": TOO_LONG}
 NOT_THE_SAME = N_("The two addresses are not the same")
 REFERENCE = N_("Enter the reference number")
 NO_SUCH_REFERENCE = N_("There is no request with this reference number. Check it, and try again.")
 REASON = N_("Say why, for the officer to read")
+TOO_LONG_A_REASON = N_("Say it in 500 characters at most")
 
 IN_A_REFERENCE = re.compile(r"[^0-9A-Z]")
 
@@ -45,6 +47,12 @@ IN_A_REFERENCE = re.compile(r"[^0-9A-Z]")
 @router.get("")
 async def show_form(request: Request) -> Response:
     return page(request, "request_form.html", form=Form())
+
+
+@router.get("/check")
+async def begin_again() -> Response:
+    """There is nothing to check before the form is filled in."""
+    return RedirectResponse("/access-request", 303)
 
 
 @router.post("/check")
@@ -66,7 +74,7 @@ async def submit(request: Request) -> Response:
     try:
         taken = await services_of(request).ask(To.IDENTITY, "POST", "/v1/access-requests", json=body, headers=form.key)
     except Refused as refused:
-        form.refuse(refused, FIELDS)
+        form.refuse(refused, {**FIELDS, **NOT_SO})
         return page(request, "request_form.html", form=form)
     return RedirectResponse(f"/access-request/{taken.body['reference']}?sent=yes", 303)
 
@@ -74,7 +82,7 @@ async def submit(request: Request) -> Response:
 @router.get("/form.pdf")
 async def print_form(request: Request) -> Response:
     """The same form on paper: staff key it in."""
-    document = await asyncio.to_thread(printable_form, request)
+    document = await printable_form(request)
     return Response(
         document, media_type="application/pdf", headers={"Content-Disposition": 'inline; filename="form.pdf"'}
     )
@@ -153,7 +161,7 @@ async def decline(request: Request, me: Me, reference: str) -> Response:
         try:
             await me.ask(To.IDENTITY, "POST", path, json={"reason": form["reason"]}, headers=form.key)
         except Refused as refused:
-            form.refuse(refused, {"reason": REASON})
+            form.refuse(refused, {"reason": TOO_LONG_A_REASON})
         else:
             return RedirectResponse(f"/staff/access-requests/{reference}", 303)
     return await _decision_page(request, me, reference, form)

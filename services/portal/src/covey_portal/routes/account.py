@@ -10,7 +10,7 @@ from markupsafe import Markup
 from starlette.responses import RedirectResponse
 
 from covey_portal.calling import Answer, Json, Refused, To
-from covey_portal.forms import Form
+from covey_portal.forms import NOT_A_NAME, TOO_LONG, Form
 from covey_portal.languages import LANGUAGES, N_, NAMES
 from covey_portal.pages import LANGUAGE_COOKIE, page, site_of
 from covey_portal.preferences import keep
@@ -32,6 +32,7 @@ INFORMATION = {
     "last_name": N_("Enter your last name"),
     "company": N_("Enter your brokerage or company"),
 }
+NOT_SO = dict.fromkeys(("first_name", "last_name"), NOT_A_NAME) | {"company": TOO_LONG}
 INITIAL = N_("Enter one letter, or nothing")
 PASSWORD = N_("Enter your password")
 NEW_PASSWORD = N_("Choose a new password")
@@ -91,16 +92,20 @@ def _information(request: Request, form: Form) -> Response:
 @router.post("/information")
 async def change_information(request: Request, me: Me) -> Response:
     form = await Form.read(request)
-    if not form.lacks(**INFORMATION):
-        body = {name: form[name] for name in ("first_name", "middle_initial", "last_name", "company", "language")}
-        body["market_region"] = form["market_region"] or None  # type: ignore[assignment]  # null leaves it as it is
+    if me.who.staff:
+        needed = {name: sentence for name, sentence in INFORMATION.items() if name != "company"}
+    else:
+        needed = INFORMATION
+    if not form.lacks(**needed):
+        body: Json = {name: form[name] for name in ("first_name", "middle_initial", "last_name", "language")}
+        body |= {name: form[name] or None for name in ("company", "market_region")}  # null leaves it as it is
         headers = form.key | {"If-Match": form["version"]}
         try:
             await me.ask(To.IDENTITY, "PATCH", "/v1/account", json=body, headers=headers)
         except Refused as refused:
             if refused.code == "stale-version":
                 form = _as_known(await me.ask(To.IDENTITY, "GET", "/v1/account"))
-            form.refuse(refused, INFORMATION | {"middle_initial": INITIAL})
+            form.refuse(refused, NOT_SO | {"middle_initial": INITIAL})
         else:
             response = _done("information")
             if form["language"] in LANGUAGES:
@@ -168,8 +173,12 @@ async def prove_address(request: Request, me: Me) -> Response:
 
 
 @router.get("/addresses")
-async def show_address(request: Request, me: Me, email: str = "", act: str = "main") -> Response:
-    return page(request, "account_address_change.html", form=Form.of(email=email, act=act))
+async def show_address(request: Request, me: Me, number: int = 0, act: str = "main") -> Response:
+    """By its place among one's addresses: an address itself has no place in a link."""
+    addresses = (await me.get(To.IDENTITY, "/v1/account"))["addresses"]
+    if not 0 <= number < len(addresses):
+        raise Refused(404, "address-not-found", "")
+    return page(request, "account_address_change.html", form=Form.of(email=addresses[number], act=act))
 
 
 @router.post("/addresses")
@@ -213,6 +222,12 @@ def _app_page(request: Request, form: Form, secret: str, uri: str) -> Response:
     """The secret goes back and forth with the form: nobody keeps it for the page."""
     code = Markup(segno.make(uri, micro=False).svg_data_uri(scale=4, border=2))  # noqa: S704 - made of our own image
     return page(request, "second_factor_app.html", form=form, secret=secret, uri=uri, code=code)
+
+
+@router.get("/second-factor/{step}")
+async def show_second_factor_again(step: str) -> Response:
+    """Where its forms are sent to: whoever comes back here begins again."""
+    return RedirectResponse("/account/second-factor", 303)
 
 
 @router.post("/second-factor/on")

@@ -36,7 +36,7 @@ async def list_renewals(
 ) -> Response:
     number = _firm(me, firm)
     found = await me.get(To.RENEWALS, "/v1/renewals", month=month, firm_number=number, after=after, limit=A_PAGE)
-    return page(request, "renewals_of_month.html", found=found, of=month, number=n, more=_more(request, found, n))
+    return page(request, "renewals_of_month.html", found=found, of=month, number=n, **_pages(request, found, n))
 
 
 @router.get("/book")
@@ -58,7 +58,7 @@ async def show_book(
             raise
         form.problem = NOT_FOUND_SO
     return page(
-        request, "book.html", form=form, found=found or _NOTHING, number=n, more=_more(request, found or _NOTHING, n)
+        request, "book.html", form=form, found=found or _NOTHING, number=n, **_pages(request, found or _NOTHING, n)
     )
 
 
@@ -95,16 +95,18 @@ async def list_transactions(request: Request, me: Me, after: str | None = None, 
         found=found,
         filtered=any(wanted.values()),
         number=n,
-        more=_more(request, found, n),
+        **_pages(request, found, n),
     )
 
 
-def _more(request: Request, found: Json, number: int) -> str:
-    """The address of the next page, with the filters of this one; empty on the last."""
-    if not found["next"]:
-        return ""
+def _pages(request: Request, found: Json, number: int) -> Json:
+    """The addresses of the next page, empty on the last, and of the first: with the filters of this one."""
     kept = [(name, value) for name, value in request.query_params.items() if name not in ("after", "n")]
-    return f"{request.url.path}?{urlencode([*kept, ('after', found['next']), ('n', number + 1)])}"
+    following = [*kept, ("after", found["next"]), ("n", number + 1)]
+    return {
+        "more": f"{request.url.path}?{urlencode(following)}" if found["next"] else "",
+        "first": f"{request.url.path}?{urlencode(kept)}",
+    }
 
 
 @router.get("/transactions/{transaction_id}")
@@ -121,7 +123,7 @@ async def show_transaction(request: Request, me: Me, transaction_id: UUID) -> Re
 @router.get("/staff/reviews")
 async def list_reviews(request: Request, me: Me, after: str | None = None, n: int = 1) -> Response:
     found = await me.get(To.TRANSACTIONS, "/v1/reviews", after=after, limit=A_PAGE)
-    return page(request, "reviews.html", found=found, number=n, more=_more(request, found, n))
+    return page(request, "reviews.html", found=found, number=n, **_pages(request, found, n))
 
 
 @router.get("/staff/reviews/{transaction_id}")

@@ -8,9 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from covey_portal.calling import Answer, Json, Refused, To
-from covey_portal.forms import Form
-from covey_portal.languages import LANGUAGES, N_, NAMES
+from covey_portal.calling import Answer, Away, Json, Refused, To
+from covey_portal.forms import NOT_A_NAME, Form
+from covey_portal.languages import LANGUAGES, N_
 from covey_portal.navigation import APPROVING
 from covey_portal.pages import language_of, page
 from covey_portal.signed_on import Me, SignedOn
@@ -33,6 +33,7 @@ NEW_USER = {
 }
 NOT_THE_SAME = N_("The two addresses are not the same")
 NO_RIGHT = N_("Choose one right at least")
+ALL_OR_SOME = N_("Choose all billing units, or only some of them")
 NO_UNIT = N_("Choose one billing unit at least, or all of them")
 
 SAID = {
@@ -56,8 +57,12 @@ async def list_groups(request: Request, me: Me, after: str | None = None, n: int
 async def show_group(request: Request, me: Me, group_id: UUID, said: str = "", added: UUID | None = None) -> Response:
     """The profile, what one may do there oneself; and for whoever manages access, everybody who has some."""
     own = await _if_theirs(me, To.IDENTITY, f"/v1/access/groups/{group_id}")
-    profile = await _if_theirs(me, To.MEMBERSHIP, f"/v1/groups/{group_id}")
     managed = await _managed(me, group_id, own)
+    profile, away = None, False
+    try:
+        profile = await _if_theirs(me, To.MEMBERSHIP, f"/v1/groups/{group_id}")
+    except Away:
+        away = True  # to remove somebody must not wait for it
     if not (own or profile or managed):
         raise Refused(404, "group-not-found", "")
     found = next((each for each in (managed or {}).get("users", ()) if each["grant_id"] == str(added)), None)
@@ -67,6 +72,7 @@ async def show_group(request: Request, me: Me, group_id: UUID, said: str = "", a
         group_id=group_id,
         own=own,
         profile=profile,
+        away=away,
         managed=managed,
         names=_unit_names(profile),
         added=found,
@@ -85,8 +91,10 @@ async def _if_theirs(me: SignedOn, to: To, path: str) -> Json | None:
     """What a service answers, or None where it is not for them to see."""
     try:
         found: Json = await me.get(to, path)
-    except Refused:
-        return None
+    except Refused as refused:
+        if refused.status in (403, 404):
+            return None
+        raise
     return found
 
 
@@ -155,7 +163,7 @@ async def add_user(request: Request, me: Me, group_id: UUID) -> Response:
         try:
             added = await me.ask(To.IDENTITY, "POST", f"/v1/groups/{group_id}/users", json=body, headers=form.key)
         except Refused as refused:
-            form.refuse(refused, NEW_USER)
+            form.refuse(refused, NEW_USER | dict.fromkeys(("first_name", "last_name"), NOT_A_NAME))
             if form.errors.keys() & NEW_USER.keys():
                 return page(request, "user_new.html", form=form, group=group)
         else:
@@ -170,7 +178,7 @@ async def _rights_page(request: Request, me: SignedOn, group_id: UUID, form: For
 async def _offer(me: SignedOn, group_id: UUID) -> Json:
     """What a primary can give: all rights but to manage access, in the group's billing units."""
     profile = await me.get(To.MEMBERSHIP, f"/v1/groups/{group_id}")
-    return {"areas": AREAS, "rights": RIGHTS, "units": profile["billing_units"], "languages_of_mail": NAMES}
+    return {"areas": AREAS, "rights": RIGHTS, "units": profile["billing_units"], "broker": profile["broker"]}
 
 
 async def _named(me: SignedOn, group_id: UUID) -> Json:
@@ -186,13 +194,19 @@ def _chosen(form: Form) -> Json | None:
     rights = [right for right in form.all("rights") if right in RIGHTS]
     if not rights:
         form.errors["rights"] = NO_RIGHT
-    every = form["which_units"] != "some"
-    if not every and not form.all("units"):
-        form.errors["units"] = NO_UNIT
+    which, units = form["which_units"], form.all("units")
+    if which not in ("all", "some") or (which == "some") != bool(units):
+        form.errors["units"] = NO_UNIT if which == "some" else ALL_OR_SOME
     if form.bad:
         return None
     implied = {IMPLIED[right] for right in rights if right in IMPLIED}
-    return {"rights": sorted({*rights, *implied}), "billing_units": None if every else form.all("units")}
+    return {"rights": sorted({*rights, *implied}), "billing_units": None if which == "all" else units}
+
+
+@router.get("/{group_id}/users")
+async def show_users(group_id: UUID) -> Response:
+    """Where the second step was sent to: whoever comes back here begins at the group."""
+    return RedirectResponse(f"/groups/{group_id}", 303)
 
 
 # --- changing and removing ---
@@ -223,7 +237,7 @@ async def change_rights(request: Request, me: Me, group_id: UUID, grant_id: UUID
             form.refuse(refused)
         else:
             if change := answer.headers.get("location", "").rpartition("/")[2]:
-                return RedirectResponse(f"/groups/{group_id}/changes/{change}?of={grant_id}", 303)
+                return RedirectResponse(f"/groups/{group_id}/changes/{change}", 303)
             return RedirectResponse(f"/groups/{group_id}?said=changed", 303)
     return await _change_page(request, me, group_id, form, group, found.body)
 
@@ -260,22 +274,30 @@ def _removal_page(request: Request, group_id: UUID, form: Form, user: Json) -> R
 async def remove(request: Request, me: Me, group_id: UUID, grant_id: UUID) -> Response:
     """Then a page that says when it is true everywhere."""
     form = await Form.read(request)
-    user = (await _user(me, group_id, grant_id)).body
     path = f"/v1/groups/{group_id}/users/{grant_id}"
     try:
         answer = await me.ask(To.IDENTITY, "DELETE", path, headers=form.key | WAIT)
     except Refused as refused:
         form.refuse(refused)
-        return _removal_page(request, group_id, form, user)
+        return _removal_page(request, group_id, form, (await _user(me, group_id, grant_id)).body)
     return RedirectResponse(f"/groups/{group_id}/changes/{answer.body['id']}", 303)
 
 
 @router.get("/{group_id}/changes/{change_id}")
-async def show_change(request: Request, me: Me, group_id: UUID, change_id: UUID, of: UUID | None = None) -> Response:
+async def show_change(request: Request, me: Me, group_id: UUID, change_id: UUID) -> Response:
     """How far a change is; while it is on its way, the page asks again by itself."""
-    change = await me.get(To.IDENTITY, f"/v1/access-changes/{change_id}")
     part = "hx-request" in request.headers
-    return page(request, "change_progress.html" if part else "change.html", change=change, group_id=group_id, of=of)
+    try:
+        change = await me.get(To.IDENTITY, f"/v1/access-changes/{change_id}")
+    except Away:
+        if not part:
+            raise
+        change = {"status": "pending"}  # it goes on whether or not we can look
+    except Refused:
+        if not part:
+            raise
+        return Response(status_code=204, headers={"HX-Redirect": "/groups"})
+    return page(request, "change_progress.html" if part else "change.html", change=change, group_id=group_id)
 
 
 @router.post("/{group_id}/users/{grant_id}/code")
@@ -291,23 +313,29 @@ async def send_code(request: Request, me: Me, group_id: UUID, grant_id: UUID) ->
 @router.get("/{group_id}/firm")
 async def show_firm_rights(request: Request, me: Me, group_id: UUID) -> Response:
     group = await _named(me, group_id)
-    return page(request, "firm_rights.html", form=Form(), group=group, **await _offer(me, group_id))
+    managed = await _managed(me, group_id, group)
+    form = Form.of(firm_id=managed["firm_id"] or "") if managed else Form()
+    return await _firm_page(request, me, group_id, form, group)
 
 
 @router.post("/{group_id}/firm")
 async def give_firm_rights(request: Request, me: Me, group_id: UUID) -> Response:
     form = await Form.read(request)
     group = await _named(me, group_id)
-    managed = await _managed(me, group_id, group)
     chosen = _chosen(form)
-    if chosen is not None and managed and managed["firm_id"]:
-        body = {"firm_id": managed["firm_id"], **chosen}
+    if chosen is not None:
+        body = {"firm_id": form["firm_id"], **chosen}
         try:
             await me.ask(To.IDENTITY, "POST", f"/v1/groups/{group_id}/firm-grants", json=body, headers=form.key)
         except Refused as refused:
             form.refuse(refused)
         else:
             return RedirectResponse(f"/groups/{group_id}?said=firm-added", 303)
+    return await _firm_page(request, me, group_id, form, group)
+
+
+async def _firm_page(request: Request, me: SignedOn, group_id: UUID, form: Form, group: Json) -> Response:
+    """The firm that is shown gets the rights, or nobody: identity refuses one that is no longer the broker."""
     return page(request, "firm_rights.html", form=form, group=group, **await _offer(me, group_id))
 
 

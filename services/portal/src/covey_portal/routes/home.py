@@ -63,4 +63,4 @@ async def _part(question: Any, *, wanted: bool) -> dict[str, Any] | None:
     try:
         return {"away": False, **await question}
     except (Away, Refused):
-        return {"away": True, "items": []}
+        return {"away": True, "items": [], "next": None}

@@ -5,11 +5,12 @@ import json
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+from covey_chassis.waiting import wait_until
 from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
 
 from covey_portal.calling import Away, Refused, Services, To
-from covey_portal.signed_on import Me, SignOnNeeded, exchange, services_of, session_token_of
+from covey_portal.signed_on import COOKIE, SignOnNeeded, exchange, services_of
 
 router = APIRouter()
 
@@ -18,19 +19,23 @@ AGAIN_S = 2.0
 
 
 @router.get("/groups/{group_id}/live")
-async def watch_group(request: Request, me: Me, group_id: UUID) -> StreamingResponse:
-    """``ended``, and the end, once the person may no longer see the group, or is not signed on any more.
+async def watch_group(request: Request, group_id: UUID) -> StreamingResponse:
+    """``ended``, and the end, once the person may no longer see the group; ``signed-off``, once their session is over.
 
     To watch does not count as using the session.
     """
     stopping: asyncio.Event = request.app.state.stopping
-    pieces = _pieces(services_of(request), session_token_of(request), f"/v1/groups/{group_id}/access/events", stopping)
+    token = request.cookies.get(COOKIE, "")
+    pieces = _pieces(services_of(request), token, f"/v1/groups/{group_id}/access/events", stopping)
     return StreamingResponse(pieces, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 async def _pieces(services: Services, session_token: str, path: str, stopping: asyncio.Event) -> AsyncIterator[str]:
     """An access token lasts five minutes, and the service's stream no longer: then another one goes on."""
     yield "retry: 3000\n\n"
+    if not session_token:
+        yield _event("signed-off")
+        return
     while not stopping.is_set():
         try:
             issued = await exchange(services, session_token, in_background=True)
@@ -44,12 +49,15 @@ async def _pieces(services: Services, session_token: str, path: str, stopping: a
                         yield _event("ended")
                         return
                     yield ": there\n\n"
-        except (SignOnNeeded, Refused):
-            yield _event("ended")
+        except SignOnNeeded:
+            yield _event("signed-off")
+            return
+        except Refused as refused:
+            yield _event("signed-off" if refused.status == 401 else "ended")
             return
         except Away:
             yield ": away\n\n"
-            await asyncio.sleep(AGAIN_S)
+        await wait_until(stopping, AGAIN_S)
 
 
 async def _events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:

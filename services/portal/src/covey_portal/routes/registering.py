@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request, Response
 
 from covey_portal.calling import Answer, Json, Refused, To
-from covey_portal.forms import Form
+from covey_portal.forms import NOT_A_NAME, TOO_LONG, Form
 from covey_portal.languages import N_
 from covey_portal.pages import language_of, page, site_of
 from covey_portal.signed_on import services_of
@@ -22,6 +22,7 @@ REGISTERING: Mapping[str, str] = {
     "email": EMAIL,
     "terms_accepted": N_("Accept the terms to go on"),
 }
+OTHER_TERMS = N_("The terms have changed meanwhile. Read them, and accept them")
 INITIAL = N_("Enter one letter, or nothing")
 
 
@@ -44,16 +45,19 @@ async def show_registration(request: Request) -> Response:
 @router.post("/register")
 async def register(request: Request) -> Response:
     form = await Form.read(request)
+    if form["terms_version"] != site_of(request).terms_version:
+        form.errors["terms_accepted"] = OTHER_TERMS
     if not form.lacks(**REGISTERING):
         wanted = ("market_region", "first_name", "last_name", "company", "email")
         body: Json = {
             **{name: form[name] for name in wanted},
             "middle_initial": form["middle_initial"] or None,
             "language": language_of(request),
-            "terms_version": site_of(request).terms_version,
+            "terms_version": form["terms_version"],
             "terms_accepted": True,
         }
-        sentences = {**REGISTERING, "middle_initial": INITIAL}
+        names = dict.fromkeys(("first_name", "last_name"), NOT_A_NAME)
+        sentences = {**REGISTERING, **names, "company": TOO_LONG, "middle_initial": INITIAL}
         if answer := await _ask(request, form, "/v1/registrations", body, sentences):
             return _sent(request, form, "/register", hours=answer.body["valid_hours"])
     return _registration(request, form)
@@ -76,7 +80,7 @@ async def show_verification(request: Request, token: str = "") -> Response:
 async def verify(request: Request) -> Response:
     form = await Form.read(request)
     if answer := await _password_chosen(request, form, "/v1/registrations/verification"):
-        return page(request, "registered.html", title=REGISTERED, user_id=answer.body["user_id"], new=True)
+        return page(request, "registered.html", heading=REGISTERED, user_id=answer.body["user_id"], new=True)
     return _password_page(request, form, VERIFYING)
 
 
@@ -94,7 +98,7 @@ async def _password_chosen(request: Request, form: Form, path: str) -> Answer | 
 
 
 def _password_page(request: Request, form: Form, title: str) -> Response:
-    return page(request, "choose_password.html", form=form, title=title)
+    return page(request, "choose_password.html", form=form, heading=title)
 
 
 def _sent(request: Request, form: Form, again: str, *, hours: int = 0, minutes: int = 0) -> Response:
@@ -111,7 +115,7 @@ PASSWORD_TEXT = N_("Enter an address that is yours with us. We send you what you
 
 @router.get("/forgotten/user-id")
 async def show_forgotten_user_id(request: Request) -> Response:
-    return page(request, "forgotten.html", form=Form(), title=USER_ID_TITLE, text=USER_ID_TEXT)
+    return page(request, "forgotten.html", form=Form(), heading=USER_ID_TITLE, text=USER_ID_TEXT)
 
 
 @router.post("/forgotten/user-id")
@@ -119,12 +123,12 @@ async def send_user_id(request: Request) -> Response:
     form = await Form.read(request)
     if await _forgotten(request, form, "/v1/forgotten/user-id"):
         return _sent(request, form, "/forgotten/user-id")
-    return page(request, "forgotten.html", form=form, title=USER_ID_TITLE, text=USER_ID_TEXT)
+    return page(request, "forgotten.html", form=form, heading=USER_ID_TITLE, text=USER_ID_TEXT)
 
 
 @router.get("/forgotten/password")
 async def show_forgotten_password(request: Request) -> Response:
-    return page(request, "forgotten.html", form=Form(), title=PASSWORD_TITLE, text=PASSWORD_TEXT)
+    return page(request, "forgotten.html", form=Form(), heading=PASSWORD_TITLE, text=PASSWORD_TEXT)
 
 
 @router.post("/forgotten/password")
@@ -132,7 +136,7 @@ async def send_reset(request: Request) -> Response:
     form = await Form.read(request)
     if answer := await _forgotten(request, form, "/v1/forgotten/password"):
         return _sent(request, form, "/forgotten/password", minutes=answer.body["valid_minutes"])
-    return page(request, "forgotten.html", form=form, title=PASSWORD_TITLE, text=PASSWORD_TEXT)
+    return page(request, "forgotten.html", form=form, heading=PASSWORD_TITLE, text=PASSWORD_TEXT)
 
 
 @router.get("/forgotten/password/reset")
@@ -144,7 +148,7 @@ async def show_reset(request: Request, token: str = "") -> Response:
 async def reset(request: Request) -> Response:
     form = await Form.read(request)
     if answer := await _password_chosen(request, form, "/v1/forgotten/password/reset"):
-        return page(request, "registered.html", title=RESET, user_id=answer.body["user_id"], new=False)
+        return page(request, "registered.html", heading=RESET, user_id=answer.body["user_id"], new=False)
     return _password_page(request, form, RESETTING)
 
 

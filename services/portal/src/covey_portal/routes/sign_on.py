@@ -4,7 +4,7 @@ from covey_chassis.clock import Clock
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse, RedirectResponse
 
-from covey_portal.calling import Answer, Refused, To
+from covey_portal.calling import Answer, Away, Refused, To
 from covey_portal.forms import Form
 from covey_portal.languages import LANGUAGES, N_
 from covey_portal.pages import LANGUAGE_COOKIE, page
@@ -100,6 +100,12 @@ async def signed_on(request: Request, answer: Answer, response: Response) -> Res
     return response
 
 
+@router.get("/sign-on/second-factor")
+async def begin_again() -> Response:
+    """The second step has no page without the first."""
+    return RedirectResponse("/sign-on", 303)
+
+
 @router.post("/sign-off")
 async def sign_off(request: Request) -> Response:
     """The session is over for whoever has its token, and nothing of the site stays in the browser."""
@@ -115,8 +121,8 @@ async def _end_session(request: Request) -> None:
     try:
         issued = await services.ask(To.IDENTITY, "POST", "/v1/tokens", bearer=session_token_of(request))
         await services.ask(To.IDENTITY, "DELETE", "/v1/sessions/current", bearer=issued.body["access_token"])
-    except (SignOnNeeded, Refused):
-        return  # it was over already
+    except (SignOnNeeded, Refused, Away):
+        return  # it was over already, or ends by itself: what this browser has of it goes either way
 
 
 @router.post("/session/extension")

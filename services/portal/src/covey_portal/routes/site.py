@@ -16,17 +16,15 @@ MEDIA_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; chars
 
 
 @router.get("/static/{name}")
-async def read_static(request: Request, name: str) -> Response:
-    """Their addresses change with their content: a browser asks once."""
-    content = static_file(name)
-    if content is None:
+async def read_static(request: Request, name: str, v: str = "") -> Response:
+    """Their addresses change with their content: a browser asks once, unless it is for another release's content."""
+    found = static_file(name, settings_of(request))
+    if found is None:
         raise HTTPException(404)
-    if name == "covey.css":
-        settings = settings_of(request)
-        content = f":root{{--accent:{settings.accent};--accent-dark:{settings.accent_dark}}}\n".encode() + content
+    content, version = found
+    kept = "public, max-age=31536000, immutable" if v == version else "no-cache"
     suffix = name[name.rindex(".") :]
-    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
-    return Response(content, media_type=MEDIA_TYPES[suffix], headers=headers)
+    return Response(content, media_type=MEDIA_TYPES[suffix], headers={"Cache-Control": kept})
 
 
 @router.post("/language")

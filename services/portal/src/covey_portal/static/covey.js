@@ -63,6 +63,7 @@ document.querySelectorAll("form[data-passkey]").forEach((form) => form.addEventL
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.sent) { event.preventDefault(); return; }
   event.target.dataset.sent = "yes";
+  setTimeout(() => delete event.target.dataset.sent, 10_000); // whoever stopped it may send it again
 });
 window.addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
 
@@ -71,27 +72,29 @@ window.addEventListener("pageshow", () => document.querySelectorAll("form[data-s
 const warning = document.getElementById("session-warning");
 if (warning) {
   const before_ms = 120_000;
+  const others = new BroadcastChannel("covey-session"); // whatever is done in one tab keeps the session of all
   let timer;
-  const watch = (idle, at_most) => {
+  const watch = ({ idle, at_most }) => {
     clearTimeout(timer);
-    const ends = Math.min(idle, at_most);
+    warning.close();
+    const left_ms = Math.min(idle, at_most) * 1000;
     timer = setTimeout(() => {
-      if (!warning.open) warning.showModal();
+      warning.querySelector("[data-idle]").hidden = at_most <= idle;
       warning.querySelector("[data-last]").hidden = at_most > idle;
-      timer = setTimeout(() => { location.href = "/sign-on?next=" + encodeURIComponent(location.pathname + location.search); }, ends - Date.now());
-    }, Math.max(0, ends - before_ms - Date.now()));
+      warning.showModal();
+      const onward = encodeURIComponent(location.pathname + location.search);
+      timer = setTimeout(() => { location.href = "/sign-on?note=ended&next=" + onward; }, Math.min(left_ms, before_ms));
+    }, Math.max(0, left_ms - before_ms));
   };
-  // The browser's clock may be wrong: what counts is how long it is from now on.
-  const from = (seconds) => Date.now() + Number(seconds) * 1000;
-  watch(from(warning.dataset.idle), from(warning.dataset.atMost));
+  const heard = (left) => { watch(left); others.postMessage(left); };
+  others.addEventListener("message", (event) => watch(event.data));
+  heard({ idle: Number(warning.dataset.idleS), at_most: Number(warning.dataset.atMostS) });
   warning.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     delete event.target.dataset.sent;
     const answer = await fetch("/session/extension", { method: "POST", headers: { Accept: "application/json" } });
-    if (!answer.ok || answer.redirected) { location.reload(); return; }
-    const left = await answer.json();
-    watch(from(left.idle), from(left.at_most));
-    warning.close();
+    if (!answer.ok || answer.redirected) { location.href = "/sign-on?note=ended"; return; }
+    heard(await answer.json());
   });
 }
 
@@ -100,6 +103,7 @@ if (warning) {
 const live = document.querySelector("[data-live]");
 if (live) {
   const stream = new EventSource(live.dataset.live);
+  stream.addEventListener("signed-off", () => { stream.close(); location.href = "/sign-on?note=ended"; });
   stream.addEventListener("ended", () => {
     stream.close();
     live.replaceChildren(document.getElementById("no-longer-yours").content.cloneNode(true));

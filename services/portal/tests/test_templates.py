@@ -1,0 +1,178 @@
+"""What services and people say is data on a page: never markup, never a sentence that something is filled into."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from covey_portal.app import create_app
+from covey_portal.forms import Form
+from covey_portal.pages import render
+from covey_portal.signed_on import Who
+from starlette.requests import Request
+
+from .test_guard import settings
+
+ABSURD = '100% </title><b onclick="x">%(name)s</b> %s & {{ 7 * 7 }}'
+SHOWN = "100% &lt;/title&gt;&lt;b onclick=&#34;x&#34;&gt;%(name)s&lt;/b&gt; %s &amp; {{ 7 * 7 }}"
+AT = "2026-11-27T02:07:00+00:00"
+ID = "01a21ac2-408e-7143-8f00-d3dca21baa7c"
+
+
+@pytest.fixture(params=["en", "es"])
+def request_in(request) -> Request:
+    who = Who(
+        account_id=ID,
+        user_id="d45634",
+        first_name=ABSURD,
+        last_name=ABSURD,
+        market_region="California",
+        language=request.param,
+        staff=frozenset({"access.approve", "review.decide"}),
+        firms=({"firm_id": ID, "firm_number": ABSURD, "firm_name": ABSURD},),
+        has_groups=True,
+        codes_waiting=1,
+    )
+    now = datetime.now(UTC)
+    made = Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": "/groups",
+            "query_string": b"",
+            "headers": [(b"cookie", f"language={request.param}".encode())],
+            "app": create_app(settings()),
+            "state": {},
+        }
+    )
+    made.state.me = SimpleNamespace(who=who, idle_ends_at=now, expires_at=now)
+    return made
+
+
+GROUP = {"group_id": ID, "group_number": ABSURD, "legal_name": ABSURD, "market_region": ABSURD, "primary": ABSURD}
+HELD = [{"rights": ["members.view", "renewals.change"], "billing_units": None}]
+OWN = {**GROUP, "rights": ["renewals.change", "access.manage"], "held": HELD, "through_firms": [ABSURD]}
+USER = {
+    "grant_id": ID,
+    "role": "secondary",
+    "status": "invited",
+    "account_id": None,
+    "user_id": None,
+    "firm_id": None,
+    "firm_name": None,
+    "first_name": ABSURD,
+    "last_name": ABSURD,
+    "email": ABSURD,
+    "rights": ["billing.view"],
+    "billing_units": [ABSURD],
+    "code_expires_at": AT,
+}
+REQUEST = {
+    "reference": "0123456789ABCDEF",
+    "status": "submitted",
+    "reason": ABSURD,
+    "submitted_at": AT,
+    "decided_at": None,
+    "group_number": ABSURD,
+    "company": ABSURD,
+    "officer_first_name": ABSURD,
+    "officer_last_name": ABSURD,
+    "officer_email": ABSURD,
+    "first_name": ABSURD,
+    "last_name": ABSURD,
+    "email": ABSURD,
+    "named_group": {"group_id": ID, "legal_name": ABSURD, "market_region": ABSURD, "primary": ABSURD},
+    "waiting_too": [],
+}
+PERSON = {"first_name": ABSURD, "last_name": ABSURD, "date_of_birth": "1990-02-03"}
+SHARE = {"basis": "percent", "employee": "50.00", "dependents": None}
+DRAFT = {
+    "classes": [{"employee_class": ABSURD, "plan_ids": [ABSURD], "contribution": SHARE}],
+    "enrollments": [
+        {
+            "subscriber": PERSON,
+            "already_covered": False,
+            "employee_class": ABSURD,
+            "plan_id": ABSURD,
+            "dependents": [{**PERSON, "relationship": "child"}],
+        }
+    ],
+    "terminations": [{"subscriber": PERSON, "stays_covered": True, "dependents": [PERSON], "reason": "waived"}],
+}
+HELPER = {"representative_id": ID, "name": ABSURD, "phone": ABSURD, "email": ABSURD}
+SUMMARY = {
+    "transaction_id": ID,
+    "kind": "renewal changes",
+    "status": "action required",
+    "group": GROUP,
+    "renewal": {"renewal_id": ID, "plan_year": 2027, "effective_date": "2027-02-01"},
+    "owner_id": ID,
+    "round": 1,
+    "created_at": AT,
+    "updated_at": AT,
+    "saved_at": AT,
+    "submitted_at": AT,
+    "instructions": ABSURD,
+    "required_items": [ABSURD],
+    "representative": HELPER,
+    "reason": ABSURD,
+    "claim": {"claimed_by": ID, "claimed_until": AT},
+    "yours": False,
+}
+ROUND = {
+    "round": 1,
+    "submitted_at": AT,
+    "outcome": "returned",
+    "instructions": ABSURD,
+    "required_items": [ABSURD],
+    "reason": ABSURD,
+    "content": {**DRAFT, "enrollments": None, "terminations": None},
+}
+RENEWAL = {"plan_year": 2027, "effective_date": "2027-02-01", "status": "available", "available_on": None}
+LISTED = {**RENEWAL, "group_id": ID, "group": {**GROUP, "firm_name": ABSURD}}
+BOOK = {**GROUP, "firm_name": ABSURD, "acquired_date": "2026-01-02", "renewal": RENEWAL}
+LIST: dict[str, Any] = {"next": ABSURD, "number": 2, "more": "/more", "first": "/first"}
+FORM = Form.of(first_name=ABSURD, last_name=ABSURD, email=ABSURD, act="removal")
+PAGES: dict[str, dict[str, Any]] = {
+    "groups.html": {"found": {"items": [OWN], "next": ABSURD}, "number": 2},
+    "group.html": {
+        "group_id": ID,
+        "own": OWN,
+        "profile": None,
+        "away": True,
+        "managed": {"users": [USER], "people": [], "firm_id": ID},
+        "names": {},
+        "added": USER,
+        "said": "",
+        "manages": True,
+        "approves": True,
+    },
+    "user_removal.html": {"group_id": ID, "user": USER, "form": Form()},
+    "user_new_rights.html": {"group": OWN, "form": FORM, "areas": (), "rights": {}, "units": []},
+    "staff_request.html": {"found": REQUEST, "form": Form()},
+    "staff_requests.html": {"found": {"items": [REQUEST], "next": None}, "chosen": "submitted", "number": 1},
+    "passkey_removal.html": {"passkey": {"passkey_id": ID, "name": ABSURD}, "form": Form()},
+    "account_address_change.html": {"form": FORM},
+    "mail_sent.html": {"email": ABSURD, "hours": 2, "minutes": 1, "again": "/"},
+    "transaction.html": {"found": {**SUMMARY, "draft": DRAFT, "rounds": [ROUND]}, "review": False},
+    "transactions.html": {"found": {"items": [SUMMARY]}, "form": Form.of(q=ABSURD), "filtered": True, **LIST},
+    "reviews.html": {"found": {"items": [SUMMARY]}, **LIST},
+    "renewals_of_month.html": {"found": {"items": [LISTED]}, "of": "2027-02", **LIST},
+    "renewals_of_group.html": {"found": [RENEWAL], "group": OWN},
+    "book.html": {"found": {"items": [BOOK]}, "form": Form.of(q=ABSURD), **LIST},
+    "exclusion.html": {
+        "group_id": ID,
+        "form": Form(),
+        "person": {"account_id": ID, "first_name": ABSURD, "last_name": ABSURD, "firm_name": ABSURD, "excluded": False},
+    },
+}
+
+
+@pytest.mark.parametrize("template", PAGES)
+def test_absurd_names_are_shown_as_they_are(request_in, template):
+    text = render(request_in, template, **PAGES[template])
+
+    assert SHOWN in text
+    assert "<b onclick" not in text
+    assert text.count("</title>") == 1
+    assert "49" not in text.replace("7 * 7", "")[: text.index("<body")]
