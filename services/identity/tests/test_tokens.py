@@ -25,7 +25,7 @@ async def test_a_session_gets_access_tokens_that_every_service_can_verify(covey:
     assert (said["token_type"], said["expires_in"], set(said)) == (
         "Bearer",
         300,
-        {"access_token", "token_type", "expires_in"},
+        {"access_token", "token_type", "expires_in", "idle_ends_at", "expires_at"},
     )
     async with covey.client(None) as anybody:
         keys = await anybody.get("/.well-known/jwks.json")
