@@ -1,5 +1,6 @@
 """The groups that somebody has access to, and who else has (R-06 to R-10, R-12)."""
 
+import asyncio
 import re
 from datetime import date
 from typing import Any
@@ -102,18 +103,16 @@ async def _managed(me: SignedOn, group_id: UUID, own: Json | None) -> Json | Non
     if not (manages(own) or APPROVING in me.who.staff):
         return None
     base = f"/v1/groups/{group_id}"
-    users = await me.all(To.IDENTITY, f"{base}/users")
-    appointments = await me.get(To.IDENTITY, f"{base}/appointments")
+    users, appointments, people = await asyncio.gather(
+        me.all(To.IDENTITY, f"{base}/users"),
+        me.all(To.IDENTITY, f"{base}/appointments"),
+        me.get(To.IDENTITY, f"{base}/firm-people"),
+    )
     return {
         "users": sorted(users, key=_by_name),
-        "people": await me.get(To.IDENTITY, f"{base}/firm-people"),
-        "firm_id": next((each["firm_id"] for each in _items(appointments) if each["ends_on"] is None), None),
+        "people": people,
+        "firm_id": next((each["firm_id"] for each in appointments if each["ends_on"] is None), None),
     }
-
-
-def _items(found: Any) -> list[Json]:
-    items: list[Json] = found["items"] if isinstance(found, dict) else found
-    return items
 
 
 def _by_name(user: Json) -> tuple[Any, ...]:
