@@ -47,7 +47,7 @@ async def test_a_stack_outlives_its_own_death_and_ends_without_a_trace(home, run
     last_said, _ = second.communicate(timeout=100)
 
     steps = [step[1] for line in first_said if (step := re.match(r"  (\w+) .* [\d.]+ s$", line))]
-    assert steps == ["PostgreSQL", "Kafka", "Topics", "Databases", "mail"]
+    assert steps == ["PostgreSQL", "Kafka", "Principals", "Topics", "Databases", "mail"]
     assert (first["pids"].keys(), left.keys(), mode) == ({"postgres", "kafka", "mail"}, first["pids"].keys(), 0o600)
     assert "  Ended what a killed run had left: postgres, kafka, mail." in second_said
     assert any(re.match(r"  Topics +0 made, [1-9]\d* as they should be", line) for line in second_said)
