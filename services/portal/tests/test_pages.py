@@ -83,7 +83,7 @@ class Cast:
         return {"primary": self.primary, "staff": self.staff}.get(who)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def cast(platform, browser) -> Cast:
     """A group with a primary, somebody invited, and a request that waits."""
     group = await platform.group()
