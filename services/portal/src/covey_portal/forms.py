@@ -15,8 +15,6 @@ from covey_portal.refusals import SENTENCES, sentence_of
 ONCE = re.compile(r"[A-Za-z0-9:+.-]{1,100}")
 IN_PROGRESS = "command-in-progress"
 """The same form was sent a moment before, and is being dealt with."""
-NOT_A_NAME = N_("Enter a name of 60 characters at most, without a web or email address")
-TOO_LONG = N_("Enter 200 characters at most")
 NOT_SO = N_("This cannot be so. Check it, and try again.")
 
 FIELDS_MAX = 300

@@ -1,11 +1,11 @@
 """Where somebody can go from every page: by who they are to the carrier. What they may do there, the services check."""
 
+from covey_chassis.access.rights import StaffRight
+
 from covey_portal.languages import N_
 from covey_portal.signed_on import SignedOn, Who
 
-REVIEWING = "review.decide"
-APPROVING = "access.approve"
-OPERATING = "operations"
+REVIEWING, APPROVING, OPERATING = StaffRight.REVIEW_DECIDE, StaffRight.ACCESS_APPROVE, StaffRight.OPERATIONS
 
 
 def navigation(me: SignedOn) -> list[tuple[str, str]]:

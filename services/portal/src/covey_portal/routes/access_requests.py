@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from covey_portal.calling import Refused, To
-from covey_portal.forms import NOT_A_NAME, TOO_LONG, Form
+from covey_portal.complaints import EMAIL, NOT_A_NAME, NOT_THE_SAME, TOO_LONG
+from covey_portal.forms import Form
 from covey_portal.languages import N_
 from covey_portal.pages import language_of, page
 from covey_portal.printing import printable_form
@@ -17,7 +18,6 @@ from covey_portal.words import REQUEST_STATUSES
 router = APIRouter(prefix="/access-request")
 staff = APIRouter(prefix="/staff/access-requests")
 
-EMAIL = N_("Enter an email address, such as name@example.org")
 FIELDS: Mapping[str, str] = {
     "group_number": N_("Enter the group's number"),
     "company": N_("Enter the group's legal name"),
@@ -32,8 +32,6 @@ FIELDS: Mapping[str, str] = {
 
 NAMES = ("officer_first_name", "officer_last_name", "first_name", "last_name")
 NOT_SO = dict.fromkeys(NAMES, NOT_A_NAME) | {"company": TOO_LONG}
-NOT_THE_SAME = N_("The two addresses are not the same")
-REFERENCE = N_("Enter the reference number")
 NO_SUCH_REFERENCE = N_("There is no request with this reference number. Check it, and try again.")
 REASON = N_("Say why, for the officer to read")
 TOO_LONG_A_REASON = N_("Say it in 500 characters at most")

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from starlette.responses import RedirectResponse
 
 from covey_portal.calling import Answer, Json, Refused, To
-from covey_portal.forms import NOT_A_NAME, TOO_LONG, Form
+from covey_portal.complaints import CODE, EMAIL, INITIAL, NOT_A_NAME, PASSWORD, TOKEN, TOO_LONG
+from covey_portal.forms import Form
 from covey_portal.languages import LANGUAGES, N_, NAMES
 from covey_portal.pages import LANGUAGE_COOKIE, page, site_of
 from covey_portal.preferences import keep
@@ -33,12 +34,7 @@ INFORMATION = {
     "company": N_("Enter your brokerage or company"),
 }
 NOT_SO = dict.fromkeys(("first_name", "last_name"), NOT_A_NAME) | {"company": TOO_LONG}
-INITIAL = N_("Enter one letter, or nothing")
-PASSWORD = N_("Enter your password")
 NEW_PASSWORD = N_("Choose a new password")
-EMAIL = N_("Enter an email address, such as name@example.org")
-TOKEN = N_("Enter the code from the email")
-CODE = N_("Enter the code")
 
 
 @router.get("")

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from covey_portal.calling import Answer, Away, Json, Refused, To
-from covey_portal.forms import NOT_A_NAME, Form
+from covey_portal.complaints import EMAIL, NOT_A_NAME, NOT_THE_SAME
+from covey_portal.forms import Form
 from covey_portal.languages import LANGUAGES, N_
 from covey_portal.navigation import APPROVING
 from covey_portal.pages import language_of, page
@@ -19,20 +20,14 @@ from covey_portal.words import AREAS, RIGHTS
 
 router = APIRouter(prefix="/groups")
 
-IMPLIED = {
-    right: views for _, _, rights in AREAS for views in rights[:1] if views.endswith(".view") for right in rights
-}
-"""To act implies to view."""
-
 WAIT = {"Prefer": "wait=1"}
 """So long a page may take until a change is everywhere; a page that waits for longer says how far it is."""
 
 NEW_USER = {
     "first_name": N_("Enter the person's first name"),
     "last_name": N_("Enter the person's last name"),
-    "email": N_("Enter an email address, such as name@example.org"),
+    "email": EMAIL,
 }
-NOT_THE_SAME = N_("The two addresses are not the same")
 NO_RIGHT = N_("Choose one right at least")
 ALL_OR_SOME = N_("Choose all billing units, or only some of them")
 NO_UNIT = N_("Choose one billing unit at least, or all of them")
@@ -189,7 +184,7 @@ async def _named(me: SignedOn, group_id: UUID) -> Json:
 
 
 def _chosen(form: Form) -> Json | None:
-    """Rights, with those that they imply, and billing units; None with complaints where they are not complete."""
+    """Rights and billing units; None with complaints where they are not complete."""
     rights = [right for right in form.all("rights") if right in RIGHTS]
     if not rights:
         form.errors["rights"] = NO_RIGHT
@@ -198,8 +193,7 @@ def _chosen(form: Form) -> Json | None:
         form.errors["units"] = NO_UNIT if which == "some" else ALL_OR_SOME
     if form.bad:
         return None
-    implied = {IMPLIED[right] for right in rights if right in IMPLIED}
-    return {"rights": sorted({*rights, *implied}), "billing_units": None if which == "all" else units}
+    return {"rights": sorted(set(rights)), "billing_units": None if which == "all" else units}
 
 
 @router.get("/{group_id}/users")

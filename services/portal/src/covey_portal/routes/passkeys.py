@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse, RedirectResponse
 
 from covey_portal.calling import Refused, To
+from covey_portal.complaints import PASSWORD
 from covey_portal.forms import Form
 from covey_portal.languages import N_, translations
 from covey_portal.pages import language_of, page
@@ -21,7 +22,6 @@ from covey_portal.signed_on import Me, SignedOn, local, services_of
 
 router = APIRouter()
 
-PASSWORD = N_("Enter your password")
 NAME = N_("Enter a name for it, such as Work laptop")
 SAID: Mapping[str, str] = {
     "added": N_("The passkey is yours: sign on with it from now on."),

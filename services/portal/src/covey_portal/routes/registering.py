@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request, Response
 
 from covey_portal.calling import Answer, Json, Refused, To
-from covey_portal.forms import NOT_A_NAME, TOO_LONG, Form
+from covey_portal.complaints import EMAIL, INITIAL, NOT_A_NAME, TOKEN, TOO_LONG
+from covey_portal.forms import Form
 from covey_portal.languages import N_
 from covey_portal.pages import language_of, page, site_of
 from covey_portal.signed_on import services_of
 
 router = APIRouter()
 
-EMAIL = N_("Enter an email address, such as name@example.org")
-TOKEN = N_("Enter the code from the email")
 NEW_PASSWORD = N_("Choose a password")
 REGISTERING: Mapping[str, str] = {
     "first_name": N_("Enter your first name"),
@@ -23,7 +22,6 @@ REGISTERING: Mapping[str, str] = {
     "terms_accepted": N_("Accept the terms to go on"),
 }
 OTHER_TERMS = N_("The terms have changed meanwhile. Read them, and accept them")
-INITIAL = N_("Enter one letter, or nothing")
 
 
 async def _ask(request: Request, form: Form, path: str, body: Json, sentences: Mapping[str, str]) -> Answer | None:

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse, RedirectResponse
 
 from covey_portal.calling import Answer, Away, Refused, To
+from covey_portal.complaints import CODE, PASSWORD
 from covey_portal.forms import Form
 from covey_portal.languages import LANGUAGES, N_
 from covey_portal.pages import LANGUAGE_COOKIE, page
@@ -28,8 +29,6 @@ NOTES = {
     "ended": N_("Your session is over. What you had saved is there when you sign on again."),
 }
 USER_ID = N_("Enter your user ID")
-PASSWORD = N_("Enter your password")
-CODE = N_("Enter the code")
 
 
 @router.get("/sign-on")

@@ -1,0 +1,12 @@
+"""What is said of a field that is empty, or not as it should be, on more than one page. Translated where shown."""
+
+from covey_portal.languages import N_
+
+EMAIL = N_("Enter an email address, such as name@example.org")
+NOT_THE_SAME = N_("The two addresses are not the same")
+PASSWORD = N_("Enter your password")
+CODE = N_("Enter the code")
+TOKEN = N_("Enter the code from the email")
+INITIAL = N_("Enter one letter, or nothing")
+NOT_A_NAME = N_("Enter a name of 60 characters at most, without a web or email address")
+TOO_LONG = N_("Enter 200 characters at most")
