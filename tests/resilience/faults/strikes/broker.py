@@ -8,7 +8,9 @@ from uuid import uuid4
 from aiokafka.admin import NewTopic
 from aiokafka.partitioner import DefaultPartitioner
 from covey_chassis.testing.broker import admin, eventually, in_background, insert, read_all
+from covey_contracts.acls import Acl, principal_of
 from covey_local.databases import connected
+from covey_local.principals import ACLS, apply_acls
 
 from tests.resilience.faults.world import NO_SPACE, World
 
@@ -63,8 +65,11 @@ async def each_broker_restarted(world: World, rng: Random) -> None:
 
 async def partition_without_leader(world: World, _: Random) -> None:
     """A partition has no leader for longer than a batch may wait: its rows wait in order, other partitions' flow."""
-    topic = f"strikes.{uuid4().hex}"
-    async with admin(world.stack.infrastructure.kafka_settings) as kafka:
+    topic, kafka_settings = f"strikes.{uuid4().hex}", world.stack.infrastructure.kafka_settings
+    # No contract knows the topic, so nobody may write to it yet.
+    ours = Acl(principal_of("membership"), "topic", topic, "literal", "write")
+    await apply_acls(kafka_settings, [*ACLS, ours])
+    async with admin(kafka_settings) as kafka:
         homes = {0: [3], 1: [1], 2: [2]}
         made = await kafka.create_topics(
             [NewTopic(topic, -1, -1, replica_assignments=homes, topic_configs={"min.insync.replicas": "1"})]
@@ -103,15 +108,12 @@ async def partition_without_leader(world: World, _: Random) -> None:
         await eventually(lambda key=key, number=number: sent(key, number), within_s=60)
     await world.until_replicated()
     for key, number in written.items():
-        found = [
-            record
-            for record in await read_all(world.stack.infrastructure.kafka_settings, topic)
-            if record.key == key.encode()
-        ]
+        found = [record for record in await read_all(kafka_settings, topic) if record.key == key.encode()]
         order = list(dict.fromkeys(int(dict(record.headers)["ce_sequence"]) for record in found))
         assert order == list(range(1, number + 1)), f"I1, I4: {number} rows of {key} came as {order}"
-    async with admin(world.stack.infrastructure.kafka_settings) as kafka:
+    async with admin(kafka_settings) as kafka:
         await kafka.delete_topics([topic])
+    await apply_acls(kafka_settings, ACLS)
     assert not held_up, f"I7: {held_up}"
 
 
