@@ -282,12 +282,14 @@ async def furnish_identity(harness: Harness) -> tuple[UUID, dict[str, list[str]]
     grants.append((await post(prim, users, added | {"email": "third@carrier.example"}))["grant_id"])
     (firm,) = (await sam.get("/v1/firms")).json()["items"]
     await post(sam, f"/v1/firms/{firm['id']}/members", {"account_id": str(accounts[2])})
+    appointments = (await prim.get(f"/v1/groups/{GROUP_ID}/appointments")).json()["items"]
     program = await post(sam, "/v1/programs", {"name": "A program"})
     return accounts[1], {
         "group_id": [str(GROUP_ID)],
         "grant_id": grants,
         "account_id": [str(accounts[2]), program["account_id"]],
         "firm_id": [firm["id"]],
+        "appointment_id": [appointments[0]["id"]],
         "reference": references,
         "session_id": ["current"],
     }

@@ -27,6 +27,8 @@ from .accounts import command
 
 Json = dict[str, Any]
 _numbers = count(1)
+ACQUIRED = date(2024, 6, 17)
+"""When a broker's firm acquired a group, by the carrier's book."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,25 @@ class Story:
         await self.covey.deliver(self.state(GroupRegistered, group_id, broker, units), sequence=1)
         return group_id
 
-    async def changes_broker(self, group_id: UUID, broker: str | None, units: Sequence[str] = ("001", "002")) -> None:
+    async def changes_broker(
+        self,
+        group_id: UUID,
+        broker: str | None,
+        units: Sequence[str] = ("001", "002"),
+        acquired: date = ACQUIRED,
+    ) -> None:
         """The carrier's book says another broker of record, or none."""
         self._groups[group_id] += 1
-        state = self.state(GroupChanged, group_id, broker, units)
+        state = self.state(GroupChanged, group_id, broker, units, acquired)
         await self.covey.deliver(state, sequence=self._groups[group_id])
 
     def state(
-        self, kind: type[GroupState], group_id: UUID, broker: str | None, units: Sequence[str] = ("001", "002")
+        self,
+        kind: type[GroupState],
+        group_id: UUID,
+        broker: str | None,
+        units: Sequence[str] = ("001", "002"),
+        acquired: date = ACQUIRED,
     ) -> GroupState:
         """What the carrier's book says of a group."""
         contact = Contact(name="Ann Signer", email="ann@bakery.example")
@@ -79,7 +92,7 @@ class Story:
             renewal_date=date(2027, 7, 1),
             plans=(),
             broker=broker
-            and BrokerOfRecord(firm_number=broker, firm_name=f"{broker} Benefits", acquired_date=date(2024, 6, 17)),
+            and BrokerOfRecord(firm_number=broker, firm_name=f"{broker} Benefits", acquired_date=acquired),
             sealed=sealed,
         )
 

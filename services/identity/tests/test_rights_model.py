@@ -77,6 +77,11 @@ class Model:
     members: set[tuple[UUID, UUID]] = field(default_factory=set)
     excluded: set[tuple[UUID, UUID]] = field(default_factory=set)
     locked: set[UUID] = field(default_factory=set)
+    by_group: set[UUID] = field(default_factory=set)
+    """Groups whose broker they have appointed themselves, and the book does not name."""
+
+    def __post_init__(self) -> None:
+        self.book = dict(self.broker)
 
     # what is asked
 
@@ -175,6 +180,24 @@ class Model:
                 if grant.firm == former or (grant.role == "secondary" and key in theirs)
             )
         self.broker[group] = firm
+
+    def book_says(self, group: UUID, firm: UUID | None) -> None:
+        """Only another word than before counts, and nobody is ended by it whom it never knew of."""
+        before, self.book[group] = self.book[group], firm
+        if firm is None and group not in self.by_group:
+            self.appoint(group, None)
+        elif firm is not None and firm == self.broker[group]:
+            self.by_group.discard(group)
+        elif firm not in (None, before):
+            self.by_group.discard(group)
+            self.appoint(group, firm)
+
+    def appoint_by_primary(self, group: UUID, firm: UUID | None) -> str | None:
+        if firm == self.broker[group]:
+            return "already-broker-of-record"
+        self.appoint(group, firm)
+        (self.by_group.discard if firm in (None, self.book[group]) else self.by_group.add)(group)
+        return None
 
     def leave(self, firm: UUID, person: UUID) -> None:
         self.members.discard((firm, person))
@@ -367,7 +390,24 @@ class Walk:
     async def appoint(self) -> None:
         group, number = self.some(self.groups), self.some([*self.firms, None])
         await self.story.changes_broker(group, number, UNITS)
-        self.model.appoint(group, self.firms[number] if number else None)
+        self.model.book_says(group, self.firms[number] if number else None)
+
+    async def appoint_by_primary(self) -> None:
+        group, firm = self.some(self.may_act()), self.some(self.firms.values())
+        path = f"/v1/groups/{group}/appointments"
+        answer = await self.primary_of(group).api.post(path, json={"firm_id": str(firm)}, headers=command())
+        said(answer, self.model.appoint_by_primary(group, firm))
+
+    async def end_appointment(self) -> None:
+        group = self.some(self.served())
+        client, path = self.primary_of(group).api, f"/v1/groups/{group}/appointments"
+        lasting = (await client.get(path)).json()["items"][0]
+        said(await client.delete(f"{path}/{lasting['id']}", headers=command()), None)
+        self.model.appoint_by_primary(group, None)
+
+    def served(self) -> list[UUID]:
+        """Groups that have a broker of record, and a primary who can act."""
+        return [group for group in self.may_act() if self.model.broker[group]]
 
     async def join(self) -> None:
         firm, person = self.some(self.firms.values()), self.some(self.people)
@@ -459,6 +499,8 @@ class Walk:
             (self.grant_firm, self.may_act()),
             (self.join, True),
             (self.appoint, True),
+            (self.appoint_by_primary, self.may_act()),
+            (self.end_appointment, self.served()),
             (self.exclude, self.may_act()),
             (self.readmit, self.may_act() and self.model.excluded),
             (self.leave, self.model.members),

@@ -73,7 +73,10 @@ POST /v1/groups/{group_id}/exclusions/{account_id}    401     403       403     
 DELETE /v1/groups/{group_id}/exclusions/{account_id}  401     403       403        404      403        403     403    403       403         401       401       401    403
 GET /v1/groups/{group_id}/seen-by                     401     403       403        200      403        403     403    200       403         401       401       401    403
 GET /v1/groups/{group_id}/audit                       401     403       403        200      403        403     403    200       403         401       401       401    403
-GET /v1/groups/{group_id}/appointments                401     403       200        200      403        200     403    200       200         401       401       401    403
+GET /v1/groups/{group_id}/appointments                401     403       200        200      403        200     200    200       200         401       401       401    403
+POST /v1/groups/{group_id}/appointments               401     403       403        422      403        403     403    403       403         401       401       401    403
+DELETE /v1/groups/{group_id}/appointments/{appointment_id}  401  403    403        404      403        403     403    403       403         401       401       401    403
+GET /v1/groups/{group_id}/firms                       401     403       403        422      403        403     403    403       403         401       401       401    403
 GET /v1/groups/{group_id}/access/events               401     403       200        200      403        200     200    200       200         401       401       401    403
 GET /v1/audit                                         401     403       403        403      403        403     403    200       403         401       401       401    403
 GET /v1/access-requests                               401     403       403        403      403        403     403    200       403         401       401       401    403
@@ -111,7 +114,17 @@ HEAD, *ROWS = [[cell.strip() for cell in line.split("  ") if cell.strip()] for l
 EXPECTED = {row[0]: dict(zip(HEAD, map(int, row[1:]), strict=True)) for row in ROWS}
 IDS = {"reference": "0" * 16, "name": "nobody"} | {
     name: str(uuid4())
-    for name in ("session_id", "change_id", "grant_id", "account_id", "firm_id", "key_id", "letter_id", "passkey_id")
+    for name in (
+        "session_id",
+        "change_id",
+        "grant_id",
+        "account_id",
+        "firm_id",
+        "key_id",
+        "letter_id",
+        "passkey_id",
+        "appointment_id",
+    )
 }
 
 

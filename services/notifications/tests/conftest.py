@@ -25,6 +25,7 @@ from covey_contracts.identity import (
     AccessCodeIssued,
     AccountRegistered,
     AccountState,
+    AppointmentChanged,
     CodeLetter,
     GrantRole,
     GrantStatus,
@@ -208,6 +209,7 @@ class Story:
         signer: Contact = ANN,
         broker: Contact | None = None,
         has_broker: bool | None = None,
+        firm_number: str = "F-1",
         kind: type[GroupState] = GroupRegistered,
     ) -> GroupState:
         """A group as membership tells of it; with a broker of record when there is a broker's contact."""
@@ -223,7 +225,7 @@ class Story:
             effective_date=date(2020, 7, 1),
             renewal_date=date(2027, 7, 1),
             plans=(),
-            broker=BrokerOfRecord(firm_number="F-1", firm_name="Brokers LLC", acquired_date=date(2020, 1, 1))
+            broker=BrokerOfRecord(firm_number=firm_number, firm_name="Brokers LLC", acquired_date=date(2020, 1, 1))
             if (broker is not None if has_broker is None else has_broker)
             else None,
             sealed=self.covey.context.keyring.seal(contacts),
@@ -237,6 +239,22 @@ class Story:
             effective_date=date(2027, 7, 1),
             status=RenewalStatus.AVAILABLE,
             available_on=date(2027, 4, 17),
+        )
+
+    def appointment(
+        self, group: GroupState, *, firm: str | None = "F-1", in_book: bool = True, ended: bool = False
+    ) -> AppointmentChanged:
+        """A firm is, or was, the group's broker of record, as identity tells of it."""
+        begun = date(2026, 3, 1)
+        return AppointmentChanged(
+            appointment_id=new_id(),
+            group_id=group.group_id,
+            firm_id=new_id(),
+            starts_on=begun,
+            ends_on=begun if ended else None,
+            acquired_on=begun,
+            in_book=in_book,
+            firm_number=firm,
         )
 
     async def renewals_become_available(self, *signers: str) -> None:

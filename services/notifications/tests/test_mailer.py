@@ -213,6 +213,73 @@ async def test_a_broker_of_record_whose_contact_nobody_knows_cannot_be_told(cove
     assert [each.recipient for each in mail.inbox] == [ann.email, bob.email]
 
 
+BOOKS, ITS_OWN = "F-1", "F-2"
+
+
+@pytest.mark.parametrize(
+    ("lives", "reason"),
+    [
+        pytest.param([{}], None, id="as-the-book-says"),
+        pytest.param([{"firm": ITS_OWN, "in_book": False}], "no-contact", id="appointed-by-the-group"),
+        pytest.param([{"ended": True}], "no-contact", id="ended-by-the-group"),
+        pytest.param([{"ended": True}, {"firm": ITS_OWN, "in_book": False}], "no-contact", id="replaced-by-the-group"),
+        pytest.param([{"firm": ITS_OWN, "ended": True}, {}], None, id="replaced-by-the-book"),
+        pytest.param([{"firm": ITS_OWN}], "broker-unsettled", id="the-groups-own-event-is-on-its-way"),
+        pytest.param([{"firm": ITS_OWN, "ended": True}], "broker-unsettled", id="the-next-appointment-is-on-its-way"),
+        pytest.param([{"firm": ITS_OWN, "in_book": False, "ended": True}], "no-contact", id="the-groups-own-was-ended"),
+        pytest.param([{"in_book": False}], None, id="the-book-has-caught-up-and-identity-not-yet"),
+        pytest.param([{"firm": None}], None, id="told-before-numbers-were"),
+        pytest.param([{"firm": None, "ended": True}], "no-contact", id="ended-before-numbers-were-told"),
+    ],
+)
+async def test_the_books_contact_is_written_to_only_while_its_firm_is_the_broker(
+    covey, story, mail, ann, bob, lives, reason
+):
+    """Asked when the message is sent: a firm that the group has left meanwhile hears nothing more of it."""
+    group = story.group(broker=bob)
+    await covey.deliver(group)
+    await covey.deliver(story.renewal(group))
+    for life in lives:
+        await covey.deliver(story.appointment(group, **life))
+
+    await covey.work("mailer-1")
+
+    assert {each.recipient for each in mail.inbox} == ({ann.email} if reason else {ann.email, bob.email})
+    left = [each for each in await story.notifications() if each["status"] != "delivered"]
+    assert [(each["recipient"], each["reason"]) for each in left] == ([("broker", reason)] if reason else [])
+    assert [each["status"] for each in left] == {None: [], "no-contact": ["failed"]}.get(reason, ["waiting"])
+
+
+async def test_a_mail_to_the_broker_goes_once_both_events_are_here(covey, story, mail, ann, bob):
+    """The book has caught up with the group's own choice: its appointment is heard of first, its contact afterwards."""
+    group = story.group(broker=ann)
+    await covey.deliver(group)
+    await covey.deliver(story.renewal(group))
+    await covey.deliver(story.appointment(group, firm=ITS_OWN))
+    await covey.work("mailer-1")
+    assert len(mail.inbox) == 1
+
+    named = story.group(group_id=group.group_id, broker=bob, firm_number=ITS_OWN, kind=GroupChanged)
+    await covey.deliver(named, sequence=2)
+    await story.pauses_pass()
+    await covey.work("mailer-1")
+
+    assert [each.recipient for each in mail.inbox][1:] == [bob.email]
+
+
+async def test_an_older_word_of_an_appointment_is_no_news(covey, story, mail, bob):
+    group = story.group(broker=bob)
+    await covey.deliver(group)
+    named = story.appointment(group)
+    await covey.deliver(named, sequence=2)
+    await covey.deliver(named.model_copy(update={"ends_on": named.starts_on}), sequence=1)
+    await covey.deliver(story.renewal(group))
+
+    await covey.work("mailer-1")
+
+    assert bob.email in [each.recipient for each in mail.inbox]
+
+
 @pytest.mark.parametrize(
     "email", ["nobody", "ann@bakery.example\r\nBcc: all@bakery.example", "a@b.example, c@d.example"]
 )

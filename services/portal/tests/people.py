@@ -40,8 +40,8 @@ class Platform:
         assert self.run["portal"], "the stack has no portal"
         return self.run["portal"]
 
-    async def group(self) -> dict[str, Any]:
-        """A group comes in with the carrier's book, with a renewal that is not far."""
+    async def group(self, *, broker: str | None = None) -> dict[str, Any]:
+        """A group comes in with the carrier's book, with a renewal that is not far, and a broker by the firm's number."""
         number = f"P-{uuid4().hex[:10]}"
         contact = {"name": "Ann Signer", "email": "ann@bakery.example"}
         new = {
@@ -62,7 +62,13 @@ class Platform:
             "effective_date": "2024-02-01",
             "renewal_date": "2027-02-01",
             "plans": [],
-            "broker": None,
+            "broker": broker
+            and {
+                "firm_number": broker,
+                "firm_name": f'100% "Wren" <i>Benefits</i> & Søn {broker[-4:]}',
+                "acquired_date": "2024-06-17",
+                "contact": {"name": "Bob Broker", "email": "bob@brokers.example"},
+            },
         }
         async with self.api("membership") as api:
             made = await api.post("/v1/groups", json=new, headers={"Idempotency-Key": str(uuid4())})
@@ -73,10 +79,34 @@ class Platform:
             async def known() -> bool | None:
                 answer = await api.get(f"/v1/groups/{group['group_id']}/appointments")
                 users = await api.get(f"/v1/groups/{group['group_id']}/users")
-                return True if answer.is_success and users.is_success else None
+                if not (answer.is_success and users.is_success):
+                    return None
+                return True if broker is None or answer.json()["items"] else None
 
             await eventually(known, "identity knows the group")
         return group
+
+    async def approve_primary(self, group: dict[str, Any], email: str) -> None:
+        """The group's officer asks for somebody to be its primary, and staff approve it: by their routes."""
+        form = {
+            "group_number": group["group_number"],
+            "company": group["legal_name"],
+            "officer_first_name": "Olu",
+            "officer_last_name": "Officer",
+            "officer_email": address("olu"),
+            "first_name": "Prim",
+            "last_name": "Ary",
+            "email": email,
+        }
+        async with self.api("identity") as api:
+            asked = await api.post("/v1/access-requests", json=form, headers={"Idempotency-Key": str(uuid4())})
+            assert asked.status_code == 202, asked.text
+            approved = await api.post(
+                f"/v1/access-requests/{asked.json()['reference']}/approval",
+                json={"group_id": group["group_id"]},
+                headers={"Idempotency-Key": str(uuid4())},
+            )
+            assert approved.status_code == 200, approved.text
 
     def api(self, service: str) -> httpx.AsyncClient:
         """A client of the carrier's staff, for what has no page."""
@@ -110,6 +140,10 @@ class Platform:
 
 def address(name: str) -> str:
     return f"{name}-{uuid4().hex[:8]}@people.example"
+
+
+def firm_number() -> str:
+    return f"F-{uuid4().hex[:8]}"
 
 
 @dataclass
@@ -203,6 +237,13 @@ class Visitor:
         user_id = await self.register(email, first_name, last_name)
         await self.sign_on(user_id, PASSWORD)
         return user_id
+
+    async def become_primary(self, group: dict[str, Any], email: str) -> None:
+        """With an account of their own, and the code that they are sent."""
+        await self.platform.approve_primary(group, email)
+        await self.register_and_sign_on(email, "Prim", "Ary")
+        await self.fill(code=await self.platform.code(email, group["legal_name"]))
+        await self.press("main form[action='/access-code'] button")
 
     async def confirm(self, link: str, form: str) -> None:
         """Follow a link to what asks once more, in a dialog or on a page of its own; and say yes."""

@@ -175,6 +175,7 @@ LEADING_BACK = {
     "/sign-on/second-factor",
     "/account/second-factor/{step}",
     "/groups/{group_id}/users",
+    "/groups/{group_id}/broker/firm",
 }
 """Where forms are sent to: whoever comes back there is led to where one begins, which has a guard of its own."""
 LIVE = "/groups/{group_id}/live"

@@ -14,7 +14,7 @@ from typing import Any
 import pyotp
 import pytest
 
-from .people import PASSWORD, Visitor, address
+from .people import PASSWORD, Visitor, address, firm_number
 
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 RUN_AXE = f"async (tags) => {{ {AXE}; return await window.axe.run(document, {{runOnly: tags}}) }}"
@@ -46,6 +46,9 @@ SIGNED_ON = (
     "/groups",
     "/groups/{group}",
     "/groups/{group}/renewals",
+    "/groups/{group}/broker",
+    "/groups/{group}/broker/{appointment}/end",
+    "/groups/{group}/firm",
     "/groups/{group}/users/new",
     "/groups/{group}/users/{user}/rights",
     "/groups/{group}/users/{user}/removal",
@@ -85,8 +88,10 @@ class Cast:
 
 @pytest.fixture(scope="module")
 async def cast(platform, browser) -> Cast:
-    """A group with a primary, somebody invited, and a request that waits."""
-    group = await platform.group()
+    """A group with a broker, a primary, somebody invited, and a request that waits."""
+    group = await platform.group(broker=firm_number())
+    async with platform.api("identity") as api:
+        appointments = (await api.get(f"/v1/groups/{group['group_id']}/appointments")).json()["items"]
     visitor = await Visitor.open(browser, platform)
     prim = address("prim")
     references = []
@@ -117,7 +122,12 @@ async def cast(platform, browser) -> Cast:
     await staff.page.context.close()
     account = platform.run["accounts"]["staff"]
     return Cast(
-        {"group": group["group_id"], "user": removal.split("/")[-2], "reference": references[1]},
+        {
+            "group": group["group_id"],
+            "appointment": appointments[0]["id"],
+            "user": removal.split("/")[-2],
+            "reference": references[1],
+        },
         (user_id, PASSWORD),
         (account["user_id"], account["password"]),
     )

@@ -131,6 +131,18 @@ ROUND = {
 RENEWAL = {"plan_year": 2027, "effective_date": "2027-02-01", "status": "available", "available_on": None}
 LISTED = {**RENEWAL, "group_id": ID, "group": {**GROUP, "firm_name": ABSURD}}
 BOOK = {**GROUP, "firm_name": ABSURD, "acquired_date": "2026-01-02", "renewal": RENEWAL}
+BROKER = {
+    "id": ID,
+    "firm_id": ID,
+    "firm_number": ABSURD,
+    "firm_name": ABSURD,
+    "starts_on": "2026-01-02",
+    "ends_on": None,
+    "acquired_on": "2026-01-02",
+    "in_book": False,
+}
+FORMER = {**BROKER, "ends_on": "2026-02-03"}
+FIRM = {"id": ID, "firm_number": ABSURD, "firm_name": ABSURD}
 LIST: dict[str, Any] = {"next": ABSURD, "number": 2, "more": "/more", "first": "/first"}
 FORM = Form.of(first_name=ABSURD, last_name=ABSURD, email=ABSURD, act="removal")
 PAGES: dict[str, dict[str, Any]] = {
@@ -140,13 +152,25 @@ PAGES: dict[str, dict[str, Any]] = {
         "own": OWN,
         "profile": None,
         "away": True,
-        "managed": {"users": [USER], "people": [], "firm_id": ID},
+        "managed": {"users": [USER], "people": []},
+        "broker": BROKER,
         "names": {},
         "added": USER,
         "said": "",
         "manages": True,
         "approves": True,
     },
+    "broker.html": {
+        "group_id": ID,
+        "group": OWN,
+        "broker": BROKER,
+        "former": [FORMER],
+        "manages": True,
+        "form": Form.of(firm_number=ABSURD),
+    },
+    "broker_check.html": {"group": OWN, "firm": FIRM, "former": FORMER, "form": Form()},
+    "broker_end.html": {"group_id": ID, "broker": BROKER, "form": Form()},
+    "firm_rights.html": {"group": OWN, "broker": BROKER, "form": Form(), "areas": (), "rights": {}, "units": []},
     "user_removal.html": {"group_id": ID, "user": USER, "form": Form()},
     "user_new_rights.html": {"group": OWN, "form": FORM, "areas": (), "rights": {}, "units": []},
     "staff_request.html": {"found": REQUEST, "form": Form()},

@@ -49,6 +49,7 @@ COPIES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
         "transactions.renewals",
         ("covey.renewal.available.v1", "covey.renewal.changed.v1"),
     ),
+    ("notifications", "appointment_copy"): ("notifications.groups", ("covey.appointment.changed.v1",)),
     ("notifications", "account_copy"): (
         "notifications.accounts",
         ("covey.account.registered.v1", "covey.account.changed.v1"),

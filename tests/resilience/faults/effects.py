@@ -27,6 +27,7 @@ SUBJECTS: dict[str, dict[str, str]] = {
     "notifications": {
         "group_copy": "NEW.group_id::text",
         "account_copy": "NEW.account_id::text",
+        "appointment_copy": "NEW.appointment_id::text",
         "grant_told": "NEW.grant_id::text",
         "notification": "NEW.about_event_id || ' ' || NEW.recipient",
     },

@@ -53,7 +53,9 @@ COPIES = {
         ("book", "firm", "appointment", "transaction_copy"),
         made_up=("renewal_id",),
     ),
-    "notifications": Made(("notifications.groups", "notifications.accounts"), ("group_copy", "account_copy")),
+    "notifications": Made(
+        ("notifications.groups", "notifications.accounts"), ("group_copy", "account_copy", "appointment_copy")
+    ),
 }
 
 

@@ -53,7 +53,7 @@ class AppointmentChanged(Event):
         aggregate="appointment",
         key="appointment_id",
         owner="identity",
-        listeners=("renewals",),
+        listeners=("notifications", "renewals"),
     )
 
     appointment_id: UUID
@@ -61,7 +61,21 @@ class AppointmentChanged(Event):
     firm_id: UUID
     starts_on: date
     ends_on: Annotated[date | None, Field(description="The day on which it ended; null while it lasts.")] = None
-    acquired_on: Annotated[date, Field(description="When the firm acquired the group, as the carrier's book says.")]
+    acquired_on: Annotated[
+        date,
+        Field(description="When the firm acquired the group: as the book says, or else when the group appointed it."),
+    ]
+    in_book: Annotated[
+        bool,
+        Field(
+            description="The carrier's book names this firm; else the group has appointed it, and the book, with its "
+            "contacts, does not say so yet."
+        ),
+    ] = True
+    firm_number: Annotated[
+        str | None,
+        Field(description="The firm, as a group's own event names its broker; null in events from before it was told."),
+    ] = None
 
 
 # --- accounts ---

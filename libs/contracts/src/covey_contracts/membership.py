@@ -34,7 +34,10 @@ class GroupPlan(Part):
 
 
 class BrokerOfRecord(Part):
-    """The firm that the group has appointed, as the carrier's book says, and when the firm acquired the group."""
+    """The firm that the carrier's book names as the group's broker, and when it acquired the group.
+
+    The group may have appointed another one since: `covey.appointment.changed.v1` says who is broker of record.
+    """
 
     firm_number: str
     firm_name: str

@@ -52,7 +52,7 @@ service = Service(
         own_access.router,
         changes.router,
         firms.firms,
-        firms.appointments,
+        firms.of_group,
         history.groups,
         history.entries,
         internal.feed,

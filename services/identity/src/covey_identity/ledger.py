@@ -71,6 +71,8 @@ class Ledger:
                 {
                     "groups": [fact.group_id for fact in giving if fact.group_id],
                     "accounts": [fact.account_id for fact in giving if fact.account_id],
+                    "served": [fact.group_id for fact in giving if fact.group_id and fact.firm_id],
+                    "firms": [fact.firm_id for fact in giving if fact.group_id and fact.firm_id],
                 },
             )
             if superseded.all():
@@ -112,10 +114,15 @@ _SUPERSEDE = text(
     """
     UPDATE access_change SET superseded_at = clock_timestamp()
      WHERE kind = 'removed' AND superseded_at IS NULL
-       AND (group_id = ANY(CAST(:groups AS uuid[])) OR account_id = ANY(CAST(:accounts AS uuid[])))
-       AND EXISTS (
-           SELECT FROM access_held
-            WHERE access_held.account_id = access_change.account_id AND access_held.group_id = access_change.group_id
+       AND (
+           (group_id = ANY(CAST(:groups AS uuid[])) OR account_id = ANY(CAST(:accounts AS uuid[])))
+           AND EXISTS (
+               SELECT FROM access_held
+                WHERE access_held.account_id = access_change.account_id AND access_held.group_id = access_change.group_id
+           )
+           OR account_id IS NULL AND (group_id, firm_id) IN (
+               SELECT * FROM unnest(CAST(:served AS uuid[]), CAST(:firms AS uuid[]))
+           )
        )
     RETURNING 1
     """

@@ -169,19 +169,24 @@ async def hold_groups(session: AsyncSession, group_ids: Collection[UUID]) -> set
     return set(await session.scalars(query.with_for_update(key_share=True)))
 
 
-async def brokers_of(session: AsyncSession, group_ids: Collection[UUID]) -> dict[UUID, BrokerOfRecord]:
-    """The groups' brokers of record as they are known here, in the words of the carrier's book; no entry for none."""
+async def brokers_in_book(session: AsyncSession, group_ids: Collection[UUID]) -> dict[UUID, BrokerOfRecord]:
+    """Whom the carrier's book named when it was last followed, by the firms' names of today; no entry for nobody."""
     query = (
-        select(Appointment.group_id, Firm.firm_number, Firm.firm_name, Appointment.acquired_on)
-        .join(Firm, Firm.id == Appointment.firm_id)
-        .where(Appointment.group_id.in_(group_ids), Appointment.ends_on.is_(None))
+        select(GroupCopy.group_id, Firm.firm_number, Firm.firm_name, GroupCopy.book_acquired_on)
+        .join(Firm, Firm.firm_number == GroupCopy.book_firm_number)
+        .where(GroupCopy.group_id.in_(group_ids))
     )
     return {
         row.group_id: BrokerOfRecord(
-            firm_number=row.firm_number, firm_name=row.firm_name, acquired_date=row.acquired_on
+            firm_number=row.firm_number, firm_name=row.firm_name, acquired_date=row.book_acquired_on
         )
         for row in await session.execute(query)
     }
+
+
+async def firms_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Firm]:
+    """The firms, by their IDs."""
+    return {firm.id: firm for firm in await session.scalars(select(Firm).where(Firm.id.in_(set(ids))))}
 
 
 async def groups_served_by(session: AsyncSession, firm_id: UUID) -> list[UUID]:

@@ -12,6 +12,7 @@ from covey_contracts.identity import (
     AccountChanged,
     AccountRegistered,
     AccountState,
+    AppointmentChanged,
     MailRequested,
 )
 from covey_contracts.membership import GroupChanged, GroupRegistered, GroupState
@@ -33,6 +34,7 @@ from covey_notifications.use_cases.announce_renewal import announce_renewal
 from covey_notifications.use_cases.announce_requested_mail import announce_requested_mail
 from covey_notifications.use_cases.announce_transaction import announce_transaction
 from covey_notifications.use_cases.keep_account import keep_account
+from covey_notifications.use_cases.keep_appointment import keep_appointment
 from covey_notifications.use_cases.keep_groups import keep_groups
 
 groups = Consumer("notifications.groups", since="beginning")
@@ -43,6 +45,11 @@ reactions = Consumer("notifications.reactions", since="now")
 @groups.on_many(GroupRegistered, GroupChanged)
 async def on_groups(session: AsyncSession, arrived: Sequence[Arrived[GroupState]]) -> None:
     await keep_groups(session, arrived)
+
+
+@groups.on(AppointmentChanged)
+async def on_appointment(session: AsyncSession, event: AppointmentChanged, envelope: Envelope) -> None:
+    await keep_appointment(session, event, sequence=envelope.place)
 
 
 @accounts.on(AccountRegistered, AccountChanged)

@@ -7,6 +7,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_notifications.domain.account import AccountCopy, AccountNotKnownYet
+from covey_notifications.domain.appointment import AppointmentCopy, BrokersContact
 from covey_notifications.domain.grant import GrantTold
 from covey_notifications.domain.group import GroupCopy, GroupNotKnownYet
 from covey_notifications.domain.notification import Notification, Recipient, Status
@@ -38,6 +39,17 @@ async def known_group(session: AsyncSession, group_id: UUID) -> GroupCopy:
     if group is None:
         raise GroupNotKnownYet(group_id=group_id)
     return group
+
+
+async def brokers_contact(session: AsyncSession, group: GroupCopy) -> BrokersContact:
+    """Whose contact it is that the group's event gives for its broker: the broker's, as long as nothing else is known."""
+    latest = await session.scalar(
+        select(AppointmentCopy)
+        .where(AppointmentCopy.group_id == group.group_id)
+        .order_by(AppointmentCopy.appointment_id.desc())
+        .limit(1)
+    )
+    return BrokersContact.THEIRS if latest is None else latest.contact_in(group.broker_firm_number)
 
 
 async def check_account_known(session: AsyncSession, account_id: UUID) -> None:

@@ -14,10 +14,11 @@ from covey_chassis.sealing import Keyring
 from covey_contracts import SealedBody
 from covey_contracts.identity import CodeLetter, Person
 from covey_contracts.identity import Letter as RequestedLetter
-from covey_contracts.membership import GroupContacts
+from covey_contracts.membership import Contact, GroupContacts
 from covey_contracts.transactions import DeclineLetter, ReturnLetter
 
 from covey_notifications.domain.account import AccountCopy
+from covey_notifications.domain.appointment import BrokersContact
 from covey_notifications.domain.group import GroupCopy
 from covey_notifications.domain.notification import REQUESTED, Kind, Notification, Recipient
 from covey_notifications.letter import Letter, compose
@@ -38,6 +39,7 @@ class Copies:
     """What is known of the group and the accounts that a message names, sealed as it came."""
 
     group: GroupCopy | None = None
+    brokers_contact: BrokersContact = BrokersContact.THEIRS
     account: AccountCopy | None = None
     holder: AccountCopy | None = None
 
@@ -107,11 +109,16 @@ def _to_role_in_group(notification: Notification, copies: Copies, keyring: Keyri
     """Who has the role now: whoever took it over since the event gets the message."""
     assert copies.group is not None
     contacts = _opened(keyring, copies.group.sealed_contacts, GroupContacts, "contacts-unreadable")
-    is_broker = notification.recipient is Recipient.BROKER
-    contact = contacts.broker if is_broker else contacts.contract_signer
+    contact = _broker(contacts, copies) if notification.recipient is Recipient.BROKER else contacts.contract_signer
     if contact is None:
         raise NotSent("no-contact", lasting=True)
     return Reader(contact.name, contact.email), {}
+
+
+def _broker(contacts: GroupContacts, copies: Copies) -> Contact | None:
+    if copies.brokers_contact is BrokersContact.UNSETTLED:
+        raise NotSent("broker-unsettled")
+    return contacts.broker if copies.brokers_contact is BrokersContact.THEIRS else None
 
 
 def _with_code(notification: Notification, copies: Copies, keyring: Keyring) -> tuple[Reader, Words]:

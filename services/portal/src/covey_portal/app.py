@@ -21,6 +21,7 @@ from covey_portal.refusals import sentence_of
 from covey_portal.routes import (
     access_requests,
     account,
+    brokers,
     business,
     codes,
     groups,
@@ -51,6 +52,7 @@ ROUTERS = (
     passkeys.router,
     business.router,
     groups.router,
+    brokers.router,
     live.router,
     access_requests.staff,
 )

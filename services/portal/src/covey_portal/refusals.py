@@ -55,6 +55,9 @@ SENTENCES: Mapping[str, str] = {
     "primary-is-the-carriers": N_("The primary administrator is chosen by us: call us to change it."),
     "primary-holds-everything": N_("A primary administrator holds every right."),
     "not-broker-of-record": N_("This firm is not the group's broker of record."),
+    "already-broker-of-record": N_("This firm is the group's broker of record already."),
+    "appointment-not-found": N_("This firm is not the group's broker of record any more."),
+    "firm-not-found": N_("We do not know this firm."),
     "not-yours": N_("You do not have access to this."),
     # requests
     "access-request-not-found": N_("There is no request with this reference number. Check it, and try again."),

@@ -85,7 +85,8 @@ TERMINATION_REASONS: Mapping[str, str] = {
 AUTHORITIES: Mapping[str, str] = {
     "primary administrator": N_("Primary administrator"),
     "staff": N_("Our staff"),
-    "carrier": N_("Our book of business"),
+    "carrier": N_("Our staff"),
+    "the carrier's book": N_("Our book of business"),
     "access code": N_("Access code"),
     "nobody": N_("Officer of the group"),
 }

@@ -23,7 +23,7 @@ BY_DATE = (Renewal.effective_date, Renewal.id)
 
 
 class ServingFirm(NamedTuple):
-    """The firm that serves a group, and since when, as the carrier's book says."""
+    """The firm that serves a group, and since when it is the firm's."""
 
     firm_number: str
     firm_name: str

@@ -33,6 +33,14 @@ class NotBrokerOfRecord(Refusal):
     """Only the group's broker of record can be given rights as a firm."""
 
 
+class AlreadyBrokerOfRecord(Refusal):
+    """This firm is the group's broker of record already."""
+
+
+class AppointmentNotFound(NotFound):
+    """The group's broker of record is not there by this appointment, or no longer."""
+
+
 class Firm(Aggregate, Base, kw_only=True):
     """A brokerage firm, known by the number that the carrier gave it."""
 
@@ -67,20 +75,24 @@ class Appointment(Aggregate, Base, kw_only=True):
     starts_on: Mapped[date]
     ends_on: Mapped[date | None] = mapped_column(default=None)
     acquired_on: Mapped[date]
+    in_book: Mapped[bool]
+    """The carrier's book names the firm; else the group has appointed it, and the book does not say so yet."""
 
-    def begin(self) -> AppointmentChanged:
+    def begin(self, firm: Firm) -> AppointmentChanged:
         """The firm is the group's broker of record from now on."""
-        return self._told()
+        return self._told(firm)
 
-    def correct(self, acquired_on: date) -> AppointmentChanged:
-        """The carrier's book says another day on which the firm acquired the group."""
-        self.acquired_on = acquired_on
-        return self._told()
+    def confirm(self, firm: Firm, acquired_on: date) -> AppointmentChanged | None:
+        """The carrier's book names the firm, and the day on which it acquired the group. Nothing happens if it did so."""
+        if self.in_book and self.acquired_on == acquired_on:
+            return None
+        self.in_book, self.acquired_on = True, acquired_on
+        return self._told(firm)
 
-    def end(self, today: date) -> AppointmentChanged:
+    def end(self, firm: Firm, today: date) -> AppointmentChanged:
         """The firm is the group's broker of record no longer."""
         self.ends_on = max(today, self.starts_on)
-        return self._told()
+        return self._told(firm)
 
     def fact(self) -> Fact:
         return Fact(
@@ -92,7 +104,7 @@ class Appointment(Aggregate, Base, kw_only=True):
             active=self.ends_on is None,
         )
 
-    def _told(self) -> AppointmentChanged:
+    def _told(self, firm: Firm) -> AppointmentChanged:
         return AppointmentChanged(
             appointment_id=self.id,
             group_id=self.group_id,
@@ -100,6 +112,8 @@ class Appointment(Aggregate, Base, kw_only=True):
             starts_on=self.starts_on,
             ends_on=self.ends_on,
             acquired_on=self.acquired_on,
+            in_book=self.in_book,
+            firm_number=firm.firm_number,
         )
 
 

@@ -6,11 +6,12 @@ from typing import Annotated
 from uuid import UUID
 
 from covey_chassis.access import By, StaffRight, signed_on
-from covey_chassis.http import Ctx, Session, refuses, service_router
+from covey_chassis.http import Ctx, Session, refuses, says, service_router
 from covey_chassis.service import Context
 from covey_chassis.transaction import work_of
 from fastapi import Header, Request, Response
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import JSONResponse
 
 from covey_identity import queries
@@ -96,6 +97,21 @@ def wait_afterwards(
 
     if seconds > 0:
         work_of(request).afterwards = afterwards
+
+
+async def on_its_way(
+    request: Request, session: AsyncSession, context: Context, change: AccessChange, prefer: str | None
+) -> ChangeView:
+    """The answer of a route that starts a change, declared with ``ON_ITS_WAY``: once it is everywhere, if that is soon."""
+    await session.flush()
+    wait_afterwards(request, context, change, seconds_preferred(prefer))
+    return ChangeView.of(change, progress_of(change))
+
+
+ON_ITS_WAY = says(202, "Location") | {
+    200: {"model": ChangeView, "description": "True everywhere, within the time that `Prefer` allows."}
+}
+"""What such a route answers."""
 
 
 @router.get(

@@ -31,7 +31,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries
 from covey_identity.codes import NewCode, draw_before
-from covey_identity.domain.access_change import AccessChange
 from covey_identity.domain.access_code import AccessCode
 from covey_identity.domain.account import Account
 from covey_identity.domain.firm import Firm, NotBrokerOfRecord
@@ -45,8 +44,15 @@ from covey_identity.domain.grant import (
     UserNotFound,
 )
 from covey_identity.domain.person_fields import Email, Language, PersonName
-from covey_identity.http.changes import ChangeView, Prefer, address_of, seconds_preferred, wait_afterwards
-from covey_identity.progress import progress_of
+from covey_identity.http.changes import (
+    ON_ITS_WAY,
+    ChangeView,
+    Prefer,
+    address_of,
+    on_its_way,
+    seconds_preferred,
+    wait_afterwards,
+)
 from covey_identity.use_cases.add_user import Invited, add_user
 from covey_identity.use_cases.change_rights import change_rights
 from covey_identity.use_cases.exclude_person import exclude_person, readmit_person
@@ -127,7 +133,7 @@ async def _views(session: AsyncSession, grants: Sequence[Grant], now: datetime) 
     account_ids = [grant.account_id for grant in grants if grant.account_id]
     firm_ids = [grant.firm_id for grant in grants if grant.firm_id]
     accounts = {each.id: each for each in await session.scalars(select(Account).where(Account.id.in_(account_ids)))}
-    firms = {each.id: each for each in await session.scalars(select(Firm).where(Firm.id.in_(firm_ids)))}
+    firms = await queries.firms_by_id(session, firm_ids)
     return [
         _view(
             grant,
@@ -252,9 +258,7 @@ async def change(
     "/users/{grant_id}",
     status_code=202,
     dependencies=[MANAGING],
-    responses=says(202, "Location")
-    | {200: {"model": ChangeView, "description": "Removed everywhere, within the time that `Prefer` allows."}}
-    | refuses(UserNotFound, PrimaryIsTheCarriers),
+    responses=ON_ITS_WAY | refuses(UserNotFound, PrimaryIsTheCarriers),
     summary="Remove a user",
 )
 async def remove(
@@ -271,7 +275,7 @@ async def remove(
     """Once the status says `removed`, no service answers this person for this group any more. A firm loses its grant."""
     change = await remove_user(session, by, group_id, grant_id, at=ctx.clock.now())
     response.headers["Location"] = address_of(change)
-    return await _on_its_way(request, session, ctx, change, prefer)
+    return await on_its_way(request, session, ctx, change, prefer)
 
 
 @router.post(
@@ -332,9 +336,7 @@ async def add_firm_grant(
     "/exclusions/{account_id}",
     status_code=202,
     dependencies=[requires(Right.ACCESS_MANAGE)],
-    responses=says(202, "Location")
-    | {200: {"model": ChangeView, "description": "Removed everywhere, within the time that `Prefer` allows."}}
-    | refuses(UserNotFound, PrimaryIsTheCarriers),
+    responses=ON_ITS_WAY | refuses(UserNotFound, PrimaryIsTheCarriers),
     summary="Remove one person of the broker's firm",
 )
 async def exclude(
@@ -351,16 +353,14 @@ async def exclude(
     """The firm keeps what it holds; this person has none of it, and nothing of their own."""
     change = await exclude_person(session, by, group_id, account_id, at=ctx.clock.now())
     response.headers["Location"] = address_of(change)
-    return await _on_its_way(request, session, ctx, change, prefer)
+    return await on_its_way(request, session, ctx, change, prefer)
 
 
 @router.delete(
     "/exclusions/{account_id}",
     status_code=202,
     dependencies=[requires(Right.ACCESS_MANAGE)],
-    responses=says(202, "Location")
-    | {200: {"model": ChangeView, "description": "True everywhere, within the time that `Prefer` allows."}}
-    | refuses(UserNotFound),
+    responses=ON_ITS_WAY | refuses(UserNotFound),
     summary="Let a person of the broker's firm in again",
 )
 async def readmit(
@@ -377,15 +377,7 @@ async def readmit(
     """What the firm holds is theirs again. What they had of their own is not."""
     change = await readmit_person(session, by, group_id, account_id, at=ctx.clock.now())
     response.headers["Location"] = address_of(change)
-    return await _on_its_way(request, session, ctx, change, prefer)
-
-
-async def _on_its_way(
-    request: Request, session: AsyncSession, ctx: Ctx, change: AccessChange, prefer: str | None
-) -> ChangeView:
-    await session.flush()
-    wait_afterwards(request, ctx, change, seconds_preferred(prefer))
-    return ChangeView.of(change, progress_of(change))
+    return await on_its_way(request, session, ctx, change, prefer)
 
 
 _FIRM_PEOPLE = text(

@@ -1,4 +1,4 @@
-"""Many groups at once: what is true of most of them, that their broker of record is as it was, is kept by one statement."""
+"""Many groups at once: those of which the book names the broker that it did, which is most, are kept by one statement."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -35,7 +35,7 @@ async def _appointing(session: AsyncSession, arrived: Sequence[Arrived[GroupStat
     """
     group_ids = {each.event.group_id for each in arrived}
     held = await queries.hold_groups(session, group_ids)
-    brokers = await queries.brokers_of(session, group_ids)
+    brokers = await queries.brokers_in_book(session, group_ids)
     others = [
         each.event
         for each in arrived

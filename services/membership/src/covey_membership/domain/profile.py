@@ -46,7 +46,7 @@ class Contact(Value):
 
 @dataclass(frozen=True)
 class Broker(Value):
-    """The firm that the group has appointed, as the carrier's book says: all of it is known, or there is none."""
+    """The firm that the carrier's book names as the group's broker: all of it is known, or there is none."""
 
     firm_number: fields.FirmNumber
     firm_name: fields.FirmName
@@ -128,7 +128,13 @@ class CarrierData(Value):
     effective_date: Annotated[fields.Date, Field(description="When the group's coverage with the carrier began.")]
     renewal_date: fields.RenewalDate
     plans: Plans
-    broker: Annotated[Broker | None, Field(description="The broker of record; null when the group has none.")]
+    broker: Annotated[
+        Broker | None,
+        Field(
+            description="The broker of record as the carrier's book says, null when it names none. The group may have "
+            "appointed another firm since: identity knows."
+        ),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

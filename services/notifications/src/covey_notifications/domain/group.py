@@ -21,4 +21,5 @@ class GroupCopy(Base, kw_only=True):
     group_number: Mapped[str]
     legal_name: Mapped[str]
     has_broker: Mapped[bool]
+    broker_firm_number: Mapped[str | None]
     sealed_contacts: Mapped[str]

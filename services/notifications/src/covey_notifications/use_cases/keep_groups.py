@@ -19,6 +19,7 @@ async def keep_groups(session: AsyncSession, arrived: Sequence[Arrived[GroupStat
             "group_number": each.event.group_number,
             "legal_name": each.event.legal_name,
             "has_broker": each.event.broker is not None,
+            "broker_firm_number": each.event.broker.firm_number if each.event.broker else None,
             "sealed_contacts": each.event.sealed,
         }
         for each in arrived

@@ -1,6 +1,7 @@
 """Send one message that is due."""
 
 import traceback
+from dataclasses import replace
 from datetime import datetime
 from email.headerregistry import Address
 
@@ -15,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_notifications.domain.account import AccountCopy
 from covey_notifications.domain.group import GroupCopy
-from covey_notifications.domain.notification import EXPIRED, WHO_SEE_RENEWALS, Notification
+from covey_notifications.domain.notification import EXPIRED, WHO_SEE_RENEWALS, Notification, Recipient
 from covey_notifications.metrics import FAILED, PUT_OFF, SENT
-from covey_notifications.queries import claim_due
+from covey_notifications.queries import brokers_contact, claim_due
 from covey_notifications.smtp import MailServer, NotSent
 from covey_notifications.writing import Copies, write
 
@@ -99,11 +100,15 @@ async def _check_access(session: AsyncSession, notification: Notification) -> No
 
 async def _copies(session: AsyncSession, notification: Notification) -> Copies:
     group_id, account_id, holder_id = notification.group_id, notification.account_id, notification.holder_id
-    return Copies(
-        group=await session.get_one(GroupCopy, group_id) if group_id else None,
+    group = await session.get_one(GroupCopy, group_id) if group_id else None
+    copies = Copies(
+        group=group,
         account=await session.get(AccountCopy, account_id) if account_id else None,
         holder=await session.get_one(AccountCopy, holder_id) if holder_id else None,
     )
+    if group is not None and notification.recipient is Recipient.BROKER:
+        return replace(copies, brokers_contact=await brokers_contact(session, group))
+    return copies
 
 
 def _note_refusal(session: AsyncSession, notification: Notification, refusal: NotSent, *, at: datetime) -> None:

@@ -52,11 +52,12 @@ async def list_groups(request: Request, me: Me, after: str | None = None, n: int
 @router.get("/{group_id}")
 async def show_group(request: Request, me: Me, group_id: UUID, said: str = "", added: UUID | None = None) -> Response:
     """The profile, what one may do there oneself; and for whoever manages access, everybody who has some."""
-    own = await _if_theirs(me, To.IDENTITY, f"/v1/access/groups/{group_id}")
+    own = await theirs_or_none(me, To.IDENTITY, f"/v1/access/groups/{group_id}")
+    broker = await broker_of(me, group_id)
     managed = await _managed(me, group_id, own)
     profile, away = None, False
     try:
-        profile = await _if_theirs(me, To.MEMBERSHIP, f"/v1/groups/{group_id}")
+        profile = await theirs_or_none(me, To.MEMBERSHIP, f"/v1/groups/{group_id}")
     except Away:
         away = True  # to remove somebody must not wait for it
     if not (own or profile or managed):
@@ -70,6 +71,7 @@ async def show_group(request: Request, me: Me, group_id: UUID, said: str = "", a
         profile=profile,
         away=away,
         managed=managed,
+        broker=broker,
         names=_unit_names(profile),
         added=found,
         said=SAID.get(said, ""),
@@ -83,7 +85,7 @@ def manages(own: Json | None) -> bool:
     return own is not None and "access.manage" in own["rights"]
 
 
-async def _if_theirs(me: SignedOn, to: To, path: str) -> Json | None:
+async def theirs_or_none(me: SignedOn, to: To, path: str) -> Json | None:
     """What a service answers, or None where it is not for them to see."""
     try:
         found: Json = await me.get(to, path)
@@ -98,16 +100,16 @@ async def _managed(me: SignedOn, group_id: UUID, own: Json | None) -> Json | Non
     if not (manages(own) or APPROVING in me.who.staff):
         return None
     base = f"/v1/groups/{group_id}"
-    users, appointments, people = await asyncio.gather(
-        me.all(To.IDENTITY, f"{base}/users"),
-        me.all(To.IDENTITY, f"{base}/appointments"),
-        me.get(To.IDENTITY, f"{base}/firm-people"),
+    users, people = await asyncio.gather(
+        me.all(To.IDENTITY, f"{base}/users"), me.get(To.IDENTITY, f"{base}/firm-people")
     )
-    return {
-        "users": sorted(users, key=_by_name),
-        "people": people,
-        "firm_id": next((each["firm_id"] for each in appointments if each["ends_on"] is None), None),
-    }
+    return {"users": sorted(users, key=_by_name), "people": people}
+
+
+async def broker_of(me: SignedOn, group_id: UUID) -> Json | None:
+    """The group's broker of record: the latest of its appointments, if that one lasts."""
+    found = await theirs_or_none(me, To.IDENTITY, f"/v1/groups/{group_id}/appointments?limit=1")
+    return next((each for each in found["items"] if each["ends_on"] is None), None) if found else None
 
 
 def _by_name(user: Json) -> tuple[Any, ...]:
@@ -126,14 +128,16 @@ def _unit_names(profile: Json | None) -> dict[str, str]:
 
 @router.get("/{group_id}/users/new")
 async def show_new_user(request: Request, me: Me, group_id: UUID) -> Response:
-    return page(request, "user_new.html", form=Form.of(language=language_of(request)), group=await _named(me, group_id))
+    return page(
+        request, "user_new.html", form=Form.of(language=language_of(request)), group=await managing(me, group_id)
+    )
 
 
 @router.post("/{group_id}/users/new")
 async def take_new_user(request: Request, me: Me, group_id: UUID) -> Response:
     """The first step: who it is. Then what they may do."""
     form = await Form.read(request)
-    group = await _named(me, group_id)
+    group = await managing(me, group_id)
     form.lacks(**NEW_USER)
     if "email" not in form.errors and form["email"].casefold() != form["email_again"].casefold():
         form.errors["email_again"] = NOT_THE_SAME
@@ -146,7 +150,7 @@ async def take_new_user(request: Request, me: Me, group_id: UUID) -> Response:
 async def add_user(request: Request, me: Me, group_id: UUID) -> Response:
     """The second step: it is done."""
     form = await Form.read(request)
-    group = await _named(me, group_id)
+    group = await managing(me, group_id)
     chosen = _chosen(form)
     if chosen is not None:
         body = {
@@ -172,12 +176,16 @@ async def _rights_page(request: Request, me: SignedOn, group_id: UUID, form: For
 async def _offer(me: SignedOn, group_id: UUID) -> Json:
     """What a primary can give: all rights but to manage access, in the group's billing units."""
     profile = await me.get(To.MEMBERSHIP, f"/v1/groups/{group_id}")
-    return {"areas": AREAS, "rights": RIGHTS, "units": profile["billing_units"], "broker": profile["broker"]}
+    return {"areas": AREAS, "rights": RIGHTS, "units": profile["billing_units"]}
 
 
-async def _named(me: SignedOn, group_id: UUID) -> Json:
-    """The group, for whoever manages access there."""
-    own = await _if_theirs(me, To.IDENTITY, f"/v1/access/groups/{group_id}")
+async def managing(me: SignedOn, group_id: UUID) -> Json:
+    """The group, for whoever manages access there.
+
+    Raises:
+        Refused: they do not.
+    """
+    own = await theirs_or_none(me, To.IDENTITY, f"/v1/access/groups/{group_id}")
     if own is None or not manages(own):
         raise Refused(403, "not-yours", "")
     return own
@@ -207,14 +215,14 @@ async def show_users(group_id: UUID) -> Response:
 
 @router.get("/{group_id}/users/{grant_id}/rights")
 async def show_rights(request: Request, me: Me, group_id: UUID, grant_id: UUID) -> Response:
-    group, found = await _named(me, group_id), await _user(me, group_id, grant_id)
+    group, found = await managing(me, group_id), await _user(me, group_id, grant_id)
     return await _change_page(request, me, group_id, _as_it_is(found), group, found.body)
 
 
 @router.post("/{group_id}/users/{grant_id}/rights")
 async def change_rights(request: Request, me: Me, group_id: UUID, grant_id: UUID) -> Response:
     form = await Form.read(request)
-    group, found = await _named(me, group_id), await _user(me, group_id, grant_id)
+    group, found = await managing(me, group_id), await _user(me, group_id, grant_id)
     chosen = _chosen(form)
     if chosen is not None:
         try:
@@ -305,16 +313,17 @@ async def send_code(request: Request, me: Me, group_id: UUID, grant_id: UUID) ->
 
 @router.get("/{group_id}/firm")
 async def show_firm_rights(request: Request, me: Me, group_id: UUID) -> Response:
-    group = await _named(me, group_id)
-    managed = await _managed(me, group_id, group)
-    form = Form.of(firm_id=managed["firm_id"] or "") if managed else Form()
-    return await _firm_page(request, me, group_id, form, group)
+    group = await managing(me, group_id)
+    broker = await broker_of(me, group_id)
+    if broker is None:
+        raise Refused(409, "not-broker-of-record", "")
+    return await _firm_page(request, me, group_id, Form.of(firm_id=broker["firm_id"]), group, broker)
 
 
 @router.post("/{group_id}/firm")
 async def give_firm_rights(request: Request, me: Me, group_id: UUID) -> Response:
     form = await Form.read(request)
-    group = await _named(me, group_id)
+    group = await managing(me, group_id)
     chosen = _chosen(form)
     if chosen is not None:
         body = {"firm_id": form["firm_id"], **chosen}
@@ -324,12 +333,17 @@ async def give_firm_rights(request: Request, me: Me, group_id: UUID) -> Response
             form.refuse(refused)
         else:
             return RedirectResponse(f"/groups/{group_id}?said=firm-added", 303)
-    return await _firm_page(request, me, group_id, form, group)
+    broker = await broker_of(me, group_id)
+    if broker is not None and broker["firm_id"] != form["firm_id"]:
+        broker = None  # another firm than the one that was shown has come meanwhile
+    return await _firm_page(request, me, group_id, form, group, broker)
 
 
-async def _firm_page(request: Request, me: SignedOn, group_id: UUID, form: Form, group: Json) -> Response:
+async def _firm_page(
+    request: Request, me: SignedOn, group_id: UUID, form: Form, group: Json, broker: Json | None
+) -> Response:
     """The firm that is shown gets the rights, or nobody: identity refuses one that is no longer the broker."""
-    return page(request, "firm_rights.html", form=form, group=group, **await _offer(me, group_id))
+    return page(request, "firm_rights.html", form=form, group=group, broker=broker, **await _offer(me, group_id))
 
 
 @router.get("/{group_id}/exclusions/{account_id}")
