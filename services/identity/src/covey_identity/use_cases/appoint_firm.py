@@ -45,7 +45,7 @@ async def appoint_firm(
         in_book=in_book,
     )
     author = Author.of(actor, "primary administrator")
-    await replace_broker(session, ledger, author, group_id, appointment, today=today, at=at)
+    await replace_broker(session, ledger, author, group_id, lasting, appointment, today=today, at=at)
     return start_change(
         session,
         ledger,
@@ -72,7 +72,7 @@ async def end_appointment(
     if lasting is None or lasting.id != appointment_id:
         raise AppointmentNotFound(id=appointment_id)
     author = Author.of(actor, "primary administrator")
-    await replace_broker(session, ledger, author, group_id, None, today=today, at=at)
+    await replace_broker(session, ledger, author, group_id, lasting, None, today=today, at=at)
     return start_change(
         session,
         ledger,

@@ -19,6 +19,7 @@ async def replace_broker(
     ledger: Ledger,
     author: Author,
     group_id: UUID,
+    former: Appointment | None,
     broker: Appointment | None,
     *,
     today: date,
@@ -27,9 +28,9 @@ async def replace_broker(
     """End the appointment that lasts, take what its firm and the firm's people were given, and begin the new one.
 
     All of it in one range of revisions: nobody sees the group through both firms, and a reader never finds it between two.
+    ``former`` is the appointment that lasts, read after the ledger's lock.
     """
     facts: list[Fact] = []
-    former = await queries.lasting_appointment(session, group_id)
     if former is not None:
         emit(session, former, former.end(await session.get_one(Firm, former.firm_id), today))
         await session.flush()

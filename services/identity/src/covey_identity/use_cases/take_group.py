@@ -54,7 +54,7 @@ async def _follow_book(session: AsyncSession, event: GroupState, *, today: date,
     lasting = await queries.lasting_appointment(session, event.group_id)
     if firm is None or event.broker is None:
         if lasting is not None and lasting.in_book:
-            await replace_broker(session, ledger, BOOK, event.group_id, None, today=today, at=at)
+            await replace_broker(session, ledger, BOOK, event.group_id, lasting, None, today=today, at=at)
     elif lasting is not None and lasting.firm_id == firm.id:
         if confirmed := lasting.confirm(firm, event.broker.acquired_date):
             emit(session, lasting, confirmed)
@@ -66,7 +66,7 @@ async def _follow_book(session: AsyncSession, event: GroupState, *, today: date,
             acquired_on=event.broker.acquired_date,
             in_book=True,
         )
-        await replace_broker(session, ledger, BOOK, event.group_id, appointment, today=today, at=at)
+        await replace_broker(session, ledger, BOOK, event.group_id, lasting, appointment, today=today, at=at)
 
 
 async def _firm(session: AsyncSession, broker: BrokerOfRecord) -> Firm:
