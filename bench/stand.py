@@ -50,7 +50,7 @@ class Stand:
         service = package.removeprefix("covey_")
         urls = await self.infrastructure.create_database(service, database=f"bench_{service}_{next(self._numbers)}")
         try:
-            await migrate(urls.owner, package)
+            await migrate(urls.owner, package, request_url=urls.request, worker_url=urls.worker)
             yield urls
         finally:
             await self.infrastructure.drop_database(urls.database)

@@ -18,7 +18,7 @@ async def test_a_database_url_may_say_how_connections_are_made(new_database: New
     async with new_database(service.package) as found:
         more = "?sslmode=prefer&target_session_attrs=read-write&application_name=covey"
         urls = DatabaseUrls(request=found.request + more, worker=found.worker + more, owner=found.owner + more)
-        await migrate(urls.owner, service.package)
+        await migrate(urls.owner, service.package, request_url=urls.request, worker_url=urls.worker)
         running = Running(service, service_settings(service, urls, sealing_keys, roles={Role.HTTP}))
         async with running.lifespan():
             assert [await check() for _, check in running.ready()] == [None]

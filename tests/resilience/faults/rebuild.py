@@ -85,7 +85,7 @@ async def _database_again(
     name = f"covey_{service}_again"
     await infrastructure.drop_database(name)
     urls = await infrastructure.create_database(service, database=name)
-    await migrate(urls.owner, package)
+    await migrate(urls.owner, package, request_url=urls.request, worker_url=urls.worker)
     database = Database(urls.worker, Clock(ServiceSettings.model_fields["zone"].default))
     try:
         async with (

@@ -1,4 +1,8 @@
-"""A service's database and its three roles: one for requests, one for workers, one that owns and migrates."""
+"""A service's database and its three roles: one for requests, one for workers, one that owns and migrates.
+
+The request role may become the worker for a transaction, and has none of its rights by itself: by its policies it sees the
+rows of the groups that a request is about (``covey_chassis.guarding``).
+"""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -84,6 +88,7 @@ async def create_databases(admin_url: str, urls: DatabaseUrls, *, template: str 
             )
         for role, seconds in ((request, TRANSACTION_S), (worker, WORKER_TRANSACTION_S)):
             await admin.execute(f"ALTER ROLE {role.identifier} SET transaction_timeout = '{seconds * 1000:.0f}ms'")
+        await admin.execute(f"GRANT {worker.identifier} TO {request.identifier} WITH INHERIT FALSE, SET TRUE")
         database = _identifier(urls.database)
         if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", urls.database):
             source = f" TEMPLATE {_identifier(template)}" if template else ""

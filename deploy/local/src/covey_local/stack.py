@@ -176,7 +176,7 @@ class Stack:
             "kafka": self.infrastructure.bootstrap_servers,
             "kafka_passwords": self.home.secrets(()).kafka,
             "databases": {
-                service.name: self.infrastructure.database_urls(service.name).request for service in self._services
+                service.name: self.infrastructure.database_urls(service.name).worker for service in self._services
             },
             "portal": self._portal_url if self._portal else None,
             "mail": self._url("mail"),
@@ -217,7 +217,7 @@ class Stack:
         with self.progress.step("Databases") as step:
             for done, service in enumerate(self._services, start=1):
                 urls = await self.infrastructure.create_database(service.name)
-                await migrate(urls.owner, service.package)
+                await migrate(urls.owner, service.package, request_url=urls.request, worker_url=urls.worker)
                 step.advance(done, len(self._services))
             step.where = ", ".join(service.name for service in self._services)
 

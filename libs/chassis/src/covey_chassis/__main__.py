@@ -36,7 +36,11 @@ def main(arguments: list[str]) -> None:
             configure_logging(settings.log_level)
             from covey_chassis.migrate import migrate  # noqa: PLC0415 - a service that serves does not need Alembic
 
-            asyncio.run(migrate(settings.owner_database_url.get_secret_value(), service.package))
+            owner, request, worker = (
+                url.get_secret_value()
+                for url in (settings.owner_database_url, settings.database_url, settings.worker_database_url)
+            )
+            asyncio.run(migrate(owner, service.package, request_url=request, worker_url=worker))
         case _:
             sys.exit("usage: python -m covey_chassis serve|migrate PACKAGE")
 

@@ -1,4 +1,4 @@
-"""Bring a service's database to today's tables: the chassis's own first, then the service's.
+"""Bring a service's database to today's tables: the chassis's own first, then the service's; and guard them.
 
 Each has its own version table, so a service's versions never need to know the chassis's. Migrations run with the
 owner's role, under a lock: two instances that start at once do not both migrate.
@@ -12,6 +12,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 from covey_chassis.db import make_engine
+from covey_chassis.guarding import Roles, check_roles, guard_groups
 
 LOCK = 0x436F7665794D6967
 """The advisory lock of migrations ("CoveyMig")."""
@@ -26,18 +27,39 @@ def _upgrade(connection: Connection, versions: Path, version_table: str) -> None
     command.upgrade(config, "heads")
 
 
-async def migrate(owner_url: str, package: str) -> None:
-    """Upgrade the database behind ``owner_url`` for the service whose Python package is ``package``."""
+async def migrate(owner_url: str, package: str, *, request_url: str, worker_url: str) -> None:
+    """Upgrade the database behind ``owner_url`` for the service whose Python package is ``package``.
+
+    The other two URLs tell which roles there are.
+
+    Raises:
+        CannotGuard: rows could not be kept from the request role. Nothing is done then.
+    """
+    roles = Roles(
+        owner=await _role_of(owner_url), request=await _role_of(request_url), worker=await _role_of(worker_url)
+    )
     engine = make_engine(owner_url)
     try:
-        async with engine.connect() as guard:
-            await guard.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
-            await guard.commit()
+        async with engine.connect() as lock:
+            await lock.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+            await lock.commit()
+            await check_roles(lock, roles)
+            await lock.commit()
             for owner in dict.fromkeys(("covey_chassis", package)):
                 versions = Path(str(files(owner) / "migrations" / "versions"))
                 async with engine.connect() as connection:
                     await connection.run_sync(_upgrade, versions, f"{owner}_version")
                     await connection.commit()
+            await guard_groups(engine, roles)
+    finally:
+        await engine.dispose()
+
+
+async def _role_of(url: str) -> str:
+    engine = make_engine(url)
+    try:
+        async with engine.connect() as connection:
+            return str(await connection.scalar(text("SELECT current_user")))
     finally:
         await engine.dispose()
 

@@ -12,6 +12,7 @@ from covey_chassis.access.checking import (
 )
 from covey_chassis.access.requiring import Again, By, InSight, public, requires, sees, signed_on, staff
 from covey_chassis.access.rights import FirmRight, Right, StaffRight
+from covey_chassis.access.rows import see_all_groups
 from covey_chassis.access.tokens import SignOnNeeded
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "check_signed",
     "public",
     "requires",
+    "see_all_groups",
     "sees",
     "signed_on",
     "staff",

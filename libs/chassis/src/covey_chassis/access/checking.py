@@ -239,7 +239,11 @@ _FACTS = text(
            (SELECT rights FROM access_fact
              WHERE kind = 'staff' AND id = CAST(:account_id AS uuid) AND active) AS staff,
            (SELECT jsonb_agg(jsonb_build_object('rights', rights, 'units', billing_units)) FROM access_held
-             WHERE account_id = CAST(:account_id AS uuid) AND group_id = CAST(:group_id AS uuid)) AS held
+             WHERE account_id = CAST(:account_id AS uuid) AND group_id = CAST(:group_id AS uuid)) AS held,
+           set_config('covey.group', coalesce(CAST(CAST(:group_id AS uuid) AS text), ''), true),
+           set_config('covey.account', CASE WHEN CAST(:group_id AS uuid) IS NULL
+                                            THEN CAST(CAST(:account_id AS uuid) AS text) ELSE '' END, true)
       FROM access_applier AS applier
     """  # noqa: S608
 )
+"""What it sets is what the transaction sees of guarded tables: one group, or all that the account holds something in."""

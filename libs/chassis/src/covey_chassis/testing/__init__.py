@@ -125,7 +125,7 @@ def new_database(postgres: str) -> NewDatabase:
         template = database_urls(postgres, service, passwords)
         if package not in templates:
             await create_databases(postgres, template)
-            await migrate(template.owner, package)
+            await migrate(template.owner, package, request_url=template.request, worker_url=template.worker)
             templates.add(package)
         urls = database_urls(postgres, service, passwords, database=f"test_{service}_{next(numbers)}")
         await create_databases(postgres, urls, template=template.database)

@@ -1,0 +1,312 @@
+"""Row-level security: a query that forgets its filter tells nothing of another group, and changes nothing there."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import pytest
+from covey_chassis.access import InSight, Right, StaffRight, requires, see_all_groups, sees, signed_on, staff
+from covey_chassis.access.checking import check_signed
+from covey_chassis.access.facts import Fact, FactKind
+from covey_chassis.access.signing import Signed
+from covey_chassis.clock import Clock
+from covey_chassis.db import make_engine
+from covey_chassis.guarding import CannotGuard, Roles, check_roles, guard_groups
+from covey_chassis.http import Session, service_router
+from covey_chassis.ids import new_id
+from covey_chassis.migrate import migrate
+from covey_chassis.service import Service
+from covey_chassis.testing import Harness
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+OURS, THEIRS = new_id(), new_id()
+ROLES = Roles(owner="covey_chassis_owner", request="covey_chassis_request", worker="covey_chassis_worker")
+TABLES = """
+    CREATE TABLE note (id int PRIMARY KEY, group_id uuid NOT NULL, words text NOT NULL);
+    CREATE TABLE "odd line" (id int PRIMARY KEY, "the note" int REFERENCES note, words text NOT NULL);
+    CREATE TABLE weather (id int PRIMARY KEY, words text NOT NULL);
+    INSERT INTO weather VALUES (1, 'rain')
+"""
+NOTES, LINES = "SELECT words FROM note ORDER BY id", 'SELECT words FROM "odd line" ORDER BY id'
+router = service_router(prefix="/v1")
+
+
+@router.get("/groups/{group_id}/notes", dependencies=[requires(or_staff=(StaffRight.OPERATIONS,))])
+async def read_notes(group_id: UUID, session: Session) -> list[str]:
+    return list(await session.scalars(text(NOTES)))
+
+
+@router.get("/notes", dependencies=[sees(or_staff=(StaffRight.OPERATIONS,))])
+async def read_all(session: Session, sight: InSight) -> list[str]:
+    return list(await session.scalars(text(NOTES)))
+
+
+@router.get("/lines", dependencies=[signed_on()])
+async def read_lines(session: Session) -> list[str]:
+    return list(await session.scalars(text(LINES)))
+
+
+@router.get("/work", dependencies=[staff(StaffRight.OPERATIONS)])
+async def read_work(session: Session) -> list[str]:
+    return list(await session.scalars(text(NOTES)))
+
+
+TOY = Service(name="chassis", summary="A toy with groups.", routers=[router])
+
+
+@dataclass
+class Toy:
+    """The toy, with a note and a line in each of two groups."""
+
+    harness: Harness
+    owner: AsyncEngine
+
+    def __getattr__(self, name: str):
+        return getattr(self.harness, name)
+
+    @asynccontextmanager
+    async def as_request(self):
+        """A transaction of the request role in which nobody was checked."""
+        async with self.harness.context.requests.session() as session:
+            yield session
+
+    async def run(self, *statements: str) -> None:
+        async with self.owner.begin() as connection:
+            for statement in statements:
+                await connection.execute(text(statement))
+
+
+@pytest.fixture
+async def toy(service_harness) -> AsyncIterator[Toy]:
+    async with service_harness(TOY) as harness:
+        owner = make_engine(harness.context.settings.owner_database_url.get_secret_value())
+        toy = Toy(harness, owner)
+        try:
+            await toy.run(*TABLES.split(";\n"))
+            await guard_groups(owner, ROLES)
+            for id_, group in ((1, OURS), (2, THEIRS)):
+                words = "ours" if group == OURS else "theirs"
+                await toy.run(
+                    f"INSERT INTO note VALUES ({id_}, '{group}', '{words}')",
+                    f"INSERT INTO \"odd line\" VALUES ({id_}, {id_}, '{words}')",
+                )
+            yield toy
+        finally:
+            await owner.dispose()
+
+
+# --- what a request sees ---
+
+
+@pytest.mark.parametrize("query", [NOTES, LINES])
+async def test_who_was_not_checked_sees_nothing_of_groups_and_all_of_the_rest(toy: Toy, query: str) -> None:
+    async with toy.as_request() as session:
+        assert list(await session.scalars(text(query))) == []
+        assert await session.scalar(text("SELECT words FROM weather")) == "rain"
+
+
+async def test_a_query_without_a_filter_finds_the_rows_of_the_group_that_the_path_names(toy: Toy) -> None:
+    async with await toy.person({OURS: [Right.BILLING_VIEW], THEIRS: [Right.BILLING_VIEW]}) as person:
+        assert (await person.get(f"/v1/groups/{OURS}/notes")).json() == ["ours"]
+        assert (await person.get(f"/v1/groups/{THEIRS}/notes")).json() == ["theirs"]
+
+
+async def test_a_query_without_a_filter_finds_the_rows_of_the_groups_in_sight_where_none_is_named(toy: Toy) -> None:
+    async with await toy.person({OURS: [Right.BILLING_VIEW]}) as person, await toy.person() as stranger:
+        for path in ("/v1/notes", "/v1/lines"):
+            assert (await person.get(path)).json() == ["ours"]
+            assert (await stranger.get(path)).json() == []
+
+
+async def test_staff_see_every_group_where_none_is_named_and_one_where_it_is(toy: Toy) -> None:
+    async with await toy.staff_member(StaffRight.OPERATIONS) as member:
+        for path in ("/v1/notes", "/v1/work"):
+            assert (await member.get(path)).json() == ["ours", "theirs"]
+        assert (await member.get(f"/v1/groups/{THEIRS}/notes")).json() == ["theirs"]
+        assert (await member.get("/v1/lines")).json() == []  # anybody's route: nothing of it is for staff
+
+
+async def test_a_right_of_staff_that_the_route_does_not_ask_for_shows_nothing(toy: Toy) -> None:
+    async with await toy.staff_member(StaffRight.MESSAGES_MANAGE) as member:
+        assert (await member.get("/v1/notes")).json() == []
+
+
+async def test_what_was_seen_is_over_with_the_transaction_on_the_same_connection(toy: Toy) -> None:
+    async with (
+        await toy.person({OURS: [Right.BILLING_VIEW]}) as person,
+        await toy.staff_member(StaffRight.OPERATIONS) as member,
+    ):
+        for client, path in ((person, f"/v1/groups/{OURS}/notes"), (member, "/v1/work")):
+            for _ in range(3):
+                assert (await client.get(path)).status_code == 200
+            for _ in range(3):
+                async with toy.as_request() as session:
+                    assert await session.scalar(text("SELECT current_user")) == ROLES.request
+                    assert list(await session.scalars(text(NOTES))) == []
+
+
+async def test_who_was_removed_sees_nothing_with_the_next_request(toy: Toy) -> None:
+    account_id, grant = new_id(), new_id()
+    fact = Fact(
+        kind=FactKind.GRANT, id=grant, group_id=OURS, account_id=account_id, rights=("group.view",), active=True
+    )
+    await toy.know(fact)
+    async with toy.client(account_id) as person:
+        assert (await person.get("/v1/notes")).json() == ["ours"]
+        await toy.know(fact.model_copy(update={"active": False}))
+        assert (await person.get("/v1/notes")).json() == []
+
+
+async def test_a_signed_command_sees_the_group_that_it_was_checked_for(toy: Toy) -> None:
+    account_id, key_id = new_id(), new_id()
+    await toy.know(Fact(kind=FactKind.KEY, id=key_id, account_id=account_id, rights=(), active=True))
+    signed = Signed(account_id=account_id, key_id=key_id, command_id=new_id(), issued_at=Clock.now(), claims={})
+    async with toy.as_request() as session:
+        await check_signed(session, signed, THEIRS)
+        assert list(await session.scalars(text(NOTES))) == ["theirs"]
+        await see_all_groups(session)
+        assert list(await session.scalars(text(NOTES))) == ["ours", "theirs"]
+
+
+# --- what it changes ---
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"INSERT INTO note VALUES (3, '{THEIRS}', 'x')",
+        "INSERT INTO \"odd line\" VALUES (3, 2, 'x')",
+        f"UPDATE note SET group_id = '{THEIRS}'",
+        'UPDATE "odd line" SET "the note" = 2',
+    ],
+)
+async def test_nothing_is_written_into_another_group(toy: Toy, statement: str) -> None:
+    async with toy.as_request() as session:
+        await session.execute(text(f"SELECT set_config('covey.group', '{OURS}', true)"))
+        with pytest.raises(DBAPIError, match="row-level security"):
+            await session.execute(text(statement))
+
+
+async def test_what_is_of_another_group_is_neither_changed_nor_deleted(toy: Toy) -> None:
+    async with toy.as_request() as session:
+        await session.execute(text(f"SELECT set_config('covey.group', '{OURS}', true)"))
+        await session.execute(text("UPDATE note SET words = 'changed'"))
+        await session.execute(text('DELETE FROM "odd line"'))
+        await session.commit()
+    async with toy.transaction() as worker:
+        assert list(await worker.scalars(text(NOTES))) == ["changed", "theirs"]
+        assert list(await worker.scalars(text(LINES))) == ["theirs"]
+
+
+# --- guarding ---
+
+
+async def test_what_is_guarded_already_is_left_alone_and_new_tables_are_guarded(toy: Toy) -> None:
+    query = "SELECT xmin::text FROM pg_policy ORDER BY oid"
+    async with toy.transaction() as worker:
+        before = list(await worker.scalars(text(query)))
+    await guard_groups(toy.owner, ROLES)
+    async with toy.transaction() as worker:
+        assert list(await worker.scalars(text(query))) == before
+    await toy.run("CREATE TABLE later (group_id uuid)", f"INSERT INTO later VALUES ('{OURS}')")
+    await guard_groups(toy.owner, ROLES)
+    async with toy.as_request() as session:
+        assert (await session.execute(text("SELECT FROM later"))).all() == []
+
+
+async def test_a_guard_that_was_switched_off_is_put_up_again(toy: Toy) -> None:
+    await toy.run("ALTER TABLE note DISABLE ROW LEVEL SECURITY", 'DROP POLICY in_sight ON "odd line"')
+    await guard_groups(toy.owner, ROLES)
+    async with toy.as_request() as session:
+        for query in (NOTES, LINES):
+            assert list(await session.scalars(text(query))) == []
+        await session.execute(text(f"SELECT set_config('covey.group', '{OURS}', true)"))
+        for query in (NOTES, LINES):
+            assert list(await session.scalars(text(query))) == ["ours"]
+
+
+async def test_a_table_of_two_guarded_ones_is_seen_where_both_are(toy: Toy) -> None:
+    await toy.run(
+        "CREATE TABLE twin (id int PRIMARY KEY, group_id uuid)",
+        "CREATE TABLE tie (a int REFERENCES note, b int REFERENCES twin)",
+    )
+    await guard_groups(toy.owner, ROLES)
+    await toy.run(
+        f"INSERT INTO twin VALUES (1, '{OURS}'), (2, '{THEIRS}')",
+        "INSERT INTO tie VALUES (1, 1), (1, 2), (2, 1), (2, 2)",
+    )
+    async with toy.as_request() as session:
+        await session.execute(text(f"SELECT set_config('covey.group', '{OURS}', true)"))
+        assert [tuple(row) for row in await session.execute(text("SELECT a, b FROM tie"))] == [(1, 1)]
+
+
+# --- roles ---
+
+
+@pytest.fixture
+async def roles(toy: Toy, postgres: str) -> AsyncIterator[tuple[AsyncEngine, Roles]]:
+    """Three roles of one's own to spoil, and the superuser."""
+    names = Roles(owner="odd_owner", request='odd "request"', worker="odd_worker")
+    quoted = ("odd_owner", '"odd ""request"""', "odd_worker")
+    admin = make_engine(postgres).execution_options(isolation_level="AUTOCOMMIT")
+    async with admin.connect() as connection:
+        for name in quoted:
+            await connection.execute(text(f"CREATE ROLE {name}"))
+    yield admin, names
+    async with admin.connect() as connection:
+        for name in quoted:
+            await connection.execute(text(f"DROP ROLE {name}"))
+    await admin.dispose()
+
+
+@pytest.mark.parametrize(
+    ("statements", "refused"),
+    [
+        ([], "GRANT odd_worker TO \"odd \"\"request\"\"\" WITH INHERIT FALSE, SET TRUE"),
+        (["GRANT odd_worker TO {request}"], "INHERIT FALSE"),
+        (["GRANT odd_worker TO {request} WITH INHERIT FALSE, SET FALSE"], "SET TRUE"),
+        (["GRANT odd_owner TO {request}"], "REVOKE odd_owner"),
+        (["ALTER ROLE {request} BYPASSRLS"], "BYPASSRLS"),
+        (["ALTER ROLE {request} SUPERUSER"], "SUPERUSER"),
+        (["GRANT odd_worker TO {request} WITH INHERIT FALSE, SET TRUE"], None),
+    ],
+)  # fmt: skip
+async def test_roles_by_which_nothing_would_be_kept_from_requests_are_refused(
+    roles: tuple[AsyncEngine, Roles], statements: list[str], refused: str | None
+) -> None:
+    admin, names = roles
+    async with admin.connect() as connection:
+        for statement in statements:
+            await connection.execute(text(statement.format(request='"odd ""request"""')))
+        if refused is None:
+            await check_roles(connection, names)
+        else:
+            with pytest.raises(CannotGuard) as why:
+                await check_roles(connection, names)
+            assert refused in str(why.value)
+
+
+async def test_one_role_for_requests_and_workers_is_refused(roles: tuple[AsyncEngine, Roles]) -> None:
+    admin, names = roles
+    async with admin.connect() as connection:
+        for other in (replace(names, request=names.worker), replace(names, request=names.owner)):
+            with pytest.raises(CannotGuard, match="a role of its own"):
+                await check_roles(connection, other)
+
+
+async def test_a_migration_is_refused_before_it_changes_anything(new_database) -> None:
+    async with new_database("covey_chassis") as urls:
+        owner = make_engine(urls.owner)
+        async with owner.begin() as connection:
+            await connection.execute(text("DROP FUNCTION see_all_groups()"))
+        with pytest.raises(CannotGuard):
+            await migrate(urls.owner, "covey_chassis", request_url=urls.worker, worker_url=urls.worker)
+        async with owner.begin() as connection:
+            assert await connection.scalar(text("SELECT to_regproc('see_all_groups')")) is None
+        await migrate(urls.owner, "covey_chassis", request_url=urls.request, worker_url=urls.worker)
+        async with owner.begin() as connection:
+            assert await connection.scalar(text("SELECT to_regproc('see_all_groups')")) is not None
+        await owner.dispose()
