@@ -214,7 +214,7 @@ async def test_what_is_guarded_already_is_left_alone_and_new_tables_are_guarded(
     await toy.run("CREATE TABLE later (group_id uuid)", f"INSERT INTO later VALUES ('{OURS}')")
     await guard_groups(toy.owner, ROLES)
     async with toy.as_request() as session:
-        assert (await session.execute(text("SELECT FROM later"))).all() == []
+        assert (await session.execute(text("SELECT 1 FROM later"))).all() == []
 
 
 async def test_a_guard_that_was_switched_off_is_put_up_again(toy: Toy) -> None:
@@ -265,10 +265,10 @@ async def roles(toy: Toy, postgres: str) -> AsyncIterator[tuple[AsyncEngine, Rol
 @pytest.mark.parametrize(
     ("statements", "refused"),
     [
-        ([], "GRANT odd_worker TO \"odd \"\"request\"\"\" WITH INHERIT FALSE, SET TRUE"),
+        ([], 'GRANT "odd_worker" TO "odd ""request""" WITH INHERIT FALSE, SET TRUE;'),
         (["GRANT odd_worker TO {request}"], "INHERIT FALSE"),
         (["GRANT odd_worker TO {request} WITH INHERIT FALSE, SET FALSE"], "SET TRUE"),
-        (["GRANT odd_owner TO {request}"], "REVOKE odd_owner"),
+        (["GRANT odd_owner TO {request}"], 'REVOKE "odd_owner"'),
         (["ALTER ROLE {request} BYPASSRLS"], "BYPASSRLS"),
         (["ALTER ROLE {request} SUPERUSER"], "SUPERUSER"),
         (["GRANT odd_worker TO {request} WITH INHERIT FALSE, SET TRUE"], None),
