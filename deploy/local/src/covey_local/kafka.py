@@ -11,7 +11,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -32,6 +33,8 @@ from covey_local.processes import Command, StartFailed, write_private
 VERSION = "4.3.1"
 LOCK = "kafka.lock"
 SCRAM = "SCRAM-SHA-512"
+PAUSES_S = (0.0, 1.0, 5.0)
+"""Before each try to have a jar: the network, or the repository, may be away for a moment."""
 AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 
 SETTINGS = {
@@ -240,7 +243,7 @@ def _cluster_id(folder: Path) -> str:
 
 
 def jars(cache: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
-    """The broker's jars, downloaded into ``cache`` if need be. Raises ``StartFailed`` when one is not genuine."""
+    """The broker's jars, downloaded into ``cache`` if need be. Raises ``StartFailed`` when one cannot be had."""
     complete = cache / f"kafka-{hashlib.sha256(_lock_text().encode()).hexdigest()[:16]}.json"
     if complete.exists():
         paths = [cache / relative for relative in json.loads(complete.read_text())]
@@ -249,22 +252,35 @@ def jars(cache: Path, progress: Callable[[int, int], None] = lambda done, total:
     locked = [line.split() for line in _lock_text().splitlines()]
     paths = []
     with ThreadPoolExecutor(8) as pool:
-        for done, path in enumerate(pool.map(lambda entry: _genuine(cache, *entry), locked), start=1):
+        for done, path in enumerate(
+            pool.map(lambda entry: genuine(MavenContext(repo_cache=cache), *entry), locked), start=1
+        ):
             paths.append(path)
             progress(done, len(locked))
     complete.write_text(json.dumps([str(path.relative_to(cache)) for path in paths]))
     return paths
 
 
-def _genuine(cache: Path, coordinate: str, checksum: str) -> Path:
-    """The jar with that checksum; one that is broken (a download was cut off) is fetched again, once."""
+def genuine(maven: MavenContext, coordinate: str, checksum: str, *, pauses_s: Sequence[float] = PAUSES_S) -> Path:
+    """The jar with that checksum. One that cannot be had, or whose download was cut off, is fetched again.
+
+    Raises:
+        StartFailed: none of the tries, one after each pause, has brought it.
+    """
     group, name, version = coordinate.split(":")
-    for _ in range(2):
-        path = MavenContext(repo_cache=cache).project(group, name).at_version(version).artifact().resolve()
+    why = ""
+    for pause_s in pauses_s:
+        time.sleep(pause_s)
+        try:
+            path = maven.project(group, name).at_version(version).artifact().resolve()
+        except OSError as error:  # all errors of connections are
+            why = str(error)
+            continue
         if _checksum(path) == checksum:
             return path
         path.unlink()
-    raise StartFailed(f"{coordinate} from Maven Central is not the file that {LOCK} names.")
+        why = f"it is not the file that {LOCK} names"
+    raise StartFailed(f"{coordinate} could not be had from Maven Central: {why}.")
 
 
 def _checksum(path: Path) -> str:

@@ -1,0 +1,63 @@
+"""The broker's jars come over a network that breaks off, from a repository that may be away or serve something else."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from covey_local.kafka import genuine
+from covey_local.processes import StartFailed
+from jgo.maven import MavenContext
+
+JAR = b"the jar" * 5000
+CHECKSUM = f"sha256:{hashlib.sha256(JAR).hexdigest()}"
+COORDINATE = "org.example:thing:1.0"
+
+
+@contextmanager
+def repository(*answers: str) -> Iterator[dict[str, str]]:
+    """A Maven repository whose first answers to who wants the jar are these; all later ones are as the last."""
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.endswith(".jar"):
+                self.send_error(404)
+                return
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            if answer == "hang up":
+                self.connection.close()
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(JAR)))
+            self.end_headers()
+            self.wfile.write({"good": JAR, "cut off": JAR[:100], "another": bytes(len(JAR))}[answer])
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: it is a test."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {"test": f"http://127.0.0.1:{server.server_port}"}
+        server.shutdown()
+
+
+@pytest.mark.parametrize("broken", ["hang up", "cut off", "another"])
+def test_what_broke_off_is_fetched_again(broken: str, tmp_path: Path) -> None:
+    with repository(broken, "good") as repositories:
+        maven = MavenContext(repo_cache=tmp_path, remote_repos=repositories)
+        path = genuine(maven, COORDINATE, CHECKSUM, pauses_s=[0, 0, 0])
+    assert path.read_bytes() == JAR
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"), [("hang up", "onnection"), ("another", "not the file that kafka.lock names")]
+)
+def test_who_never_gets_it_is_told_which_and_why(broken: str, said: str, tmp_path: Path) -> None:
+    with repository(broken) as repositories, pytest.raises(StartFailed) as why:
+        genuine(MavenContext(repo_cache=tmp_path, remote_repos=repositories), COORDINATE, CHECKSUM, pauses_s=[0, 0, 0])
+    assert COORDINATE in str(why.value)
+    assert said in str(why.value)
