@@ -7,6 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from covey_chassis.ids import new_id
+from covey_local.databases import connected
 from covey_local.demo.main_job import told_wrongly
 from covey_local.demo.platform import Api, Json, wait_for
 from covey_local.demo.run import platform_of
@@ -41,6 +43,7 @@ async def test_a_renewal_is_changed_to_its_end_and_whoever_is_removed_is_answere
                 await _somebody_with_rights_is_noticed(api, api.signed_on(running.accounts["staff"]), group)
             finally:
                 await api.close()
+            assert await _tables_shown_to_whom_nobody_checked(stack) == []
     finally:
         stack.home.delete()
 
@@ -68,6 +71,40 @@ def _told_of(events: Events) -> WatchedGroup:
         renewal_id=approved["renewal_changes"]["renewal_id"],
         transaction_id=approved["transaction_id"],
     )
+
+
+# --- what PostgreSQL shows ---
+
+GUARDED = """
+    SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity ORDER BY relname
+"""
+NEVER_FILLED = {"identity.access_request", "identity.exclusion"}
+"""The story has no form, and excludes nobody of a firm."""
+FORMS = "identity.access_request"
+"""Whoever has a form's reference reads it: no group is asked about then."""
+
+
+async def _tables_shown_to_whom_nobody_checked(stack: Stack) -> list[str]:
+    """Tables of groups whose rows the request role is shown without a check, or for another group and account."""
+    shown, filled = [], set()
+    for service in stack.run["databases"]:
+        urls = stack.infrastructure.database_urls(service)
+        async with connected(urls.worker) as worker, connected(urls.request) as request:
+            tables = [row["relname"] for row in await worker.fetch(GUARDED)]
+            assert tables, service
+            for other in (None, str(new_id())):
+                async with request.transaction():
+                    for of in ("group", "account"):
+                        await request.execute(f"SELECT set_config('covey.{of}', $1, true)", other)
+                    for table in tables:
+                        name, query = f"{service}.{table}", f'SELECT count(*) FROM "{table}"'
+                        if await worker.fetchval(query):
+                            filled.add(name)
+                        if name != FORMS and await request.fetchval(query):
+                            shown.append(name)
+            named = {f"{service}.{table}" for table in tables}
+            assert named - filled <= NEVER_FILLED, "a table without rows proves nothing"
+    return shown
 
 
 # --- what is told wrongly ---
