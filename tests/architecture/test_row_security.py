@@ -32,15 +32,25 @@ GUARDED = {
 }
 """By hand: what a service has of groups is seen here, and so is what comes to be guarded, or no longer is."""
 
+DIRECT = (
+    "((group_id = ( SELECT sight_group() AS sight_group)) OR (group_id IN "
+    "( SELECT access_held.group_id FROM access_held "
+    "WHERE (access_held.account_id = ( SELECT sight_account() AS sight_account)))))"
+)
+"""As PostgreSQL writes down what a request sees of a table that names the group itself."""
+
 TABLES = """
-    SELECT class.relname AS name, class.relrowsecurity AND class.relforcerowsecurity AS forced,
+    SELECT class.oid, class.relname AS name, class.relkind AS kind,
+           class.relrowsecurity AND class.relforcerowsecurity AS forced,
            EXISTS (SELECT FROM pg_attribute AS a
                     WHERE a.attrelid = class.oid AND a.attname = 'group_id' AND NOT a.attisdropped) AS has_group,
-           class.relkind AS kind,
-           coalesce((SELECT jsonb_object_agg(policy.policyname, policy.roles) FROM pg_policies AS policy
-                      WHERE policy.tablename = class.relname AND policy.schemaname = 'public'), '{}') AS policies
+           ARRAY(SELECT confrelid FROM pg_constraint WHERE conrelid = class.oid AND contype = 'f') AS parents
       FROM pg_class AS class
      WHERE class.relnamespace = 'public'::regnamespace AND class.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+POLICIES = """
+    SELECT tablename, policyname, roles::text[], cmd, permissive, qual, with_check
+      FROM pg_policies WHERE schemaname = 'public' ORDER BY 1, 2
 """
 
 
@@ -52,17 +62,32 @@ async def test_every_table_of_groups_is_guarded_against_the_request_role(
     async with new_database(service.package) as urls:
         engine = make_engine(urls.owner)
         async with engine.connect() as connection:
-            found = (await connection.execute(text(TABLES))).all()
+            tables = (await connection.execute(text(TABLES))).all()
+            policies = (await connection.execute(text(POLICIES))).all()
         await engine.dispose()
-    own = {"forms": ["public"]}
-    guarded = {row.name: row.policies for row in found if row.forced}
+    guarded = {row.name: row for row in tables if row.forced}
     assert set(guarded) == GUARDED[service.name]
-    for name, policies in guarded.items():
-        expected = {"whole": sorted([owner, worker]), "in_sight": [request]} | (own if name == "access_request" else {})
-        assert {policy: sorted(roles) for policy, roles in policies.items()} == expected, name
-    views = {row.name for row in found if row.kind != "r"}
-    assert views == {"access_held"}, "a view sees what its owner sees: it would go round the policies"
-    assert {row.name for row in found if row.has_group and row.name not in guarded} == OPEN | views
+    assert {row.name for row in tables if row.kind != "r"} == {"access_held"}, "a view goes round the policies"
+    assert {row.name for row in tables if row.has_group} == {n for n, t in guarded.items() if t.has_group} | OPEN | {
+        "access_held"
+    }
+    numbers = {row.oid for row in guarded.values()}
+    assert not [row.name for row in tables if numbers.intersection(row.parents) and row.name not in guarded]
+
+    for row in policies:
+        assert (row.cmd, row.permissive, row.with_check) == ("ALL", "PERMISSIVE", None), row
+        match row.policyname:
+            case "whole":
+                assert (sorted(row.roles), row.qual) == (sorted([owner, worker]), "true"), row
+            case "in_sight":
+                assert row.roles == [request], row
+                qual = " ".join(row.qual.split())
+                assert qual == DIRECT if guarded[row.tablename].has_group else qual.startswith("(EXISTS"), row
+            case own:
+                assert (row.tablename, own, row.qual) == ("access_request", "of_no_group", "(group_id IS NULL)"), row
+    assert {(row.tablename, row.policyname) for row in policies} >= {
+        (name, policy) for name in guarded for policy in ("whole", "in_sight")
+    }
 
 
 @by_name
@@ -82,13 +107,37 @@ async def test_no_role_of_a_service_goes_round_the_policies(service: Service, ne
         await engine.dispose()
 
 
-def test_every_time_that_all_groups_are_shown_says_why() -> None:
-    """Few places take the worker's sight, each known here, each with its reason beside it."""
-    found = {}
+SEES_ALL = {
+    "identity/http/own_access.py",
+    "identity/http/requests.py",
+    "identity/use_cases/redeem_code.py",
+    "transactions/use_cases/answer_command.py",
+}
+AS_WORKER = {
+    "identity/attempts.py",
+    "identity/audit.py",
+    "identity/codes.py",
+    "identity/confirming.py",
+    "identity/http/changes.py",
+    "identity/progress.py",
+    "identity/use_cases/create_staff.py",
+}
+"""In the course of requests, with a connection of their own: counts and refusals that outlive the request, codes by their
+drawer, how far a change is."""
+BESIDE_REQUESTS = {"audit_chain.py", "feed.py", "forget_expired.py", "signals.py", "workers.py"}
+
+
+def test_every_way_round_the_policies_is_known_and_says_why() -> None:
+    """Which modules see all groups in a request, or use the worker's connections in one: by hand."""
+    sees_all, as_worker = set(), set()
     for service in SERVICES:
         (folder,) = importlib.import_module(service.package).__path__
-        for path in sorted(Path(folder).rglob("*.py")):
-            lines = path.read_text().splitlines()
-            for line in (each for each in lines if "await see_all_groups(" in each):
-                found[path.name] = re.search(r"  # \w.{20,}", line) is not None
-    assert found == {"redeem_code.py": True, "own_access.py": True, "answer_command.py": True}
+        for path in Path(folder).rglob("*.py"):
+            source, name = path.read_text(), f"{service.name}/{path.relative_to(folder)}"
+            for line in (each for each in source.splitlines() if "await see_all_groups(" in each):
+                assert re.search(r"  # \w.{20,}", line), f"{name} must say why: {line}"
+                sees_all.add(name)
+            if re.search(r"\.workers\.(transaction|session)", source) and path.name not in BESIDE_REQUESTS:
+                as_worker.add(name)
+            assert not re.search(r"set_config\(|SET (LOCAL )?ROLE|see_all_groups\(\)", source), name
+    assert (sees_all, as_worker) == (SEES_ALL, AS_WORKER)

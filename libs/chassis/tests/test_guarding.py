@@ -1,23 +1,27 @@
 """Row-level security: a query that forgets its filter tells nothing of another group, and changes nothing there."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 import pytest
-from covey_chassis.access import InSight, Right, StaffRight, requires, see_all_groups, sees, signed_on, staff
+from covey_chassis.access import InSight, Right, StaffRight, requires, see_all_groups, see_group, sees, signed_on, staff
 from covey_chassis.access.checking import check_signed
 from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.access.signing import Signed
 from covey_chassis.clock import Clock
 from covey_chassis.db import make_engine
+from covey_chassis.errors import NotFound
 from covey_chassis.guarding import CannotGuard, Roles, check_roles, guard_groups
 from covey_chassis.http import Session, service_router
 from covey_chassis.ids import new_id
 from covey_chassis.migrate import migrate
 from covey_chassis.service import Service
 from covey_chassis.testing import Harness
+from covey_chassis.testing.broker import eventually
+from covey_local.databases import Passwords, connected, create_databases, database_urls, drop_database
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,10 +30,12 @@ OURS, THEIRS = new_id(), new_id()
 ROLES = Roles(owner="covey_chassis_owner", request="covey_chassis_request", worker="covey_chassis_worker")
 TABLES = """
     CREATE TABLE note (id int PRIMARY KEY, group_id uuid NOT NULL, words text NOT NULL);
-    CREATE TABLE "odd line" (id int PRIMARY KEY, "the note" int REFERENCES note, words text NOT NULL);
+    CREATE TABLE "odd line" (id int, "the note" int REFERENCES note, words text NOT NULL, PRIMARY KEY ("the note", id));
+    CREATE TABLE scrap (note int, line int, words text NOT NULL, FOREIGN KEY (note, line) REFERENCES "odd line");
     CREATE TABLE weather (id int PRIMARY KEY, words text NOT NULL);
     INSERT INTO weather VALUES (1, 'rain')
 """
+SCRAPS = "SELECT words FROM scrap ORDER BY note"
 NOTES, LINES = "SELECT words FROM note ORDER BY id", 'SELECT words FROM "odd line" ORDER BY id'
 router = service_router(prefix="/v1")
 
@@ -47,6 +53,11 @@ async def read_all(session: Session, sight: InSight) -> list[str]:
 @router.get("/lines", dependencies=[signed_on()])
 async def read_lines(session: Session) -> list[str]:
     return list(await session.scalars(text(LINES)))
+
+
+@router.get("/nothing", dependencies=[staff(StaffRight.OPERATIONS)])
+async def refuse(session: Session) -> list[str]:
+    raise NotFound
 
 
 @router.get("/work", dependencies=[staff(StaffRight.OPERATIONS)])
@@ -92,6 +103,7 @@ async def toy(service_harness) -> AsyncIterator[Toy]:
                 await toy.run(
                     f"INSERT INTO note VALUES ({id_}, '{group}', '{words}')",
                     f"INSERT INTO \"odd line\" VALUES ({id_}, {id_}, '{words}')",
+                    f"INSERT INTO scrap VALUES ({id_}, {id_}, '{words}')",
                 )
             yield toy
         finally:
@@ -101,7 +113,7 @@ async def toy(service_harness) -> AsyncIterator[Toy]:
 # --- what a request sees ---
 
 
-@pytest.mark.parametrize("query", [NOTES, LINES])
+@pytest.mark.parametrize("query", [NOTES, LINES, SCRAPS])
 async def test_who_was_not_checked_sees_nothing_of_groups_and_all_of_the_rest(toy: Toy, query: str) -> None:
     async with toy.as_request() as session:
         assert list(await session.scalars(text(query))) == []
@@ -139,13 +151,12 @@ async def test_what_was_seen_is_over_with_the_transaction_on_the_same_connection
         await toy.person({OURS: [Right.BILLING_VIEW]}) as person,
         await toy.staff_member(StaffRight.OPERATIONS) as member,
     ):
-        for client, path in ((person, f"/v1/groups/{OURS}/notes"), (member, "/v1/work")):
-            for _ in range(3):
-                assert (await client.get(path)).status_code == 200
-            for _ in range(3):
-                async with toy.as_request() as session:
-                    assert await session.scalar(text("SELECT current_user")) == ROLES.request
-                    assert list(await session.scalars(text(NOTES))) == []
+        for client, path in ((person, f"/v1/groups/{OURS}/notes"), (member, "/v1/work"), (member, "/v1/nothing")):
+            assert (await client.get(path)).status_code in (200, 404)
+            assert toy.context.requests.engine.pool.checkedin() == 1
+            async with toy.as_request() as session:
+                assert await session.scalar(text("SELECT current_user")) == ROLES.request
+                assert list(await session.scalars(text(NOTES))) == []
 
 
 async def test_who_was_removed_sees_nothing_with_the_next_request(toy: Toy) -> None:
@@ -167,7 +178,27 @@ async def test_a_signed_command_sees_the_group_that_it_was_checked_for(toy: Toy)
     async with toy.as_request() as session:
         await check_signed(session, signed, THEIRS)
         assert list(await session.scalars(text(NOTES))) == ["theirs"]
+
+
+async def test_all_groups_are_seen_until_it_is_known_which_one_it_was(toy: Toy) -> None:
+    async with toy.as_request() as session:
         await see_all_groups(session)
+        assert list(await session.scalars(text(NOTES))) == ["ours", "theirs"]
+        await see_group(session, THEIRS)
+        assert list(await session.scalars(text(NOTES))) == ["theirs"]
+        await see_group(session, None)
+        assert list(await session.scalars(text(NOTES))) == []
+
+
+async def test_what_is_undone_takes_its_sight_with_it(toy: Toy) -> None:
+    async with toy.as_request() as session:
+        await see_group(session, OURS)
+        async with session.begin_nested() as undone:
+            await see_all_groups(session)
+            await undone.rollback()
+        assert list(await session.scalars(text(NOTES))) == ["ours"]
+        async with session.begin_nested():
+            await see_all_groups(session)
         assert list(await session.scalars(text(NOTES))) == ["ours", "theirs"]
 
 
@@ -185,15 +216,16 @@ async def test_a_signed_command_sees_the_group_that_it_was_checked_for(toy: Toy)
 )
 async def test_nothing_is_written_into_another_group(toy: Toy, statement: str) -> None:
     async with toy.as_request() as session:
-        await session.execute(text(f"SELECT set_config('covey.group', '{OURS}', true)"))
+        await see_group(session, OURS)
         with pytest.raises(DBAPIError, match="row-level security"):
             await session.execute(text(statement))
 
 
 async def test_what_is_of_another_group_is_neither_changed_nor_deleted(toy: Toy) -> None:
     async with toy.as_request() as session:
-        await session.execute(text(f"SELECT set_config('covey.group', '{OURS}', true)"))
+        await see_group(session, OURS)
         await session.execute(text("UPDATE note SET words = 'changed'"))
+        await session.execute(text("DELETE FROM scrap"))
         await session.execute(text('DELETE FROM "odd line"'))
         await session.commit()
     async with toy.transaction() as worker:
@@ -218,14 +250,92 @@ async def test_what_is_guarded_already_is_left_alone_and_new_tables_are_guarded(
 
 
 async def test_a_guard_that_was_switched_off_is_put_up_again(toy: Toy) -> None:
-    await toy.run("ALTER TABLE note DISABLE ROW LEVEL SECURITY", 'DROP POLICY in_sight ON "odd line"')
+    await toy.run(
+        "ALTER TABLE note DISABLE ROW LEVEL SECURITY",
+        'DROP POLICY in_sight ON "odd line"',
+        "DROP POLICY whole ON scrap",
+    )
+    await guard_groups(toy.owner, ROLES)
+    async with toy.as_request() as session, toy.transaction() as worker:
+        for query in (NOTES, LINES, SCRAPS):
+            assert list(await session.scalars(text(query))) == []
+        await see_group(session, OURS)
+        for query in (NOTES, LINES, SCRAPS):
+            assert list(await session.scalars(text(query))) == ["ours"]
+            assert list(await worker.scalars(text(query))) == ["ours", "theirs"]
+
+
+async def test_another_owner_sees_all_once_it_is_guarded_for_it(toy: Toy) -> None:
+    await guard_groups(toy.owner, replace(ROLES, owner=ROLES.worker))
+    async with toy.owner.connect() as connection:
+        assert (
+            list(await connection.scalars(text(NOTES))) == []
+        )  # a version would have changed nothing, and not said so
+    await guard_groups(toy.owner, ROLES)
+    async with toy.owner.connect() as connection:
+        assert list(await connection.scalars(text(NOTES))) == ["ours", "theirs"]
+
+
+async def test_what_leads_to_no_group_any_more_is_let_go(toy: Toy) -> None:
+    await toy.run('ALTER TABLE scrap DROP CONSTRAINT "scrap_note_line_fkey"')
     await guard_groups(toy.owner, ROLES)
     async with toy.as_request() as session:
-        for query in (NOTES, LINES):
-            assert list(await session.scalars(text(query))) == []
-        await session.execute(text(f"SELECT set_config('covey.group', '{OURS}', true)"))
-        for query in (NOTES, LINES):
+        assert list(await session.scalars(text(SCRAPS))) == ["ours", "theirs"]
+        assert list(await session.scalars(text(LINES))) == []
+
+
+async def test_a_table_that_is_in_use_is_waited_for(toy: Toy) -> None:
+    await toy.run("ALTER TABLE note NO FORCE ROW LEVEL SECURITY")
+    async with toy.transaction() as worker, asyncio.TaskGroup() as tasks:
+        await worker.execute(text(NOTES))
+        guarding = tasks.create_task(guard_groups(toy.owner, ROLES))
+        await eventually(toy.somebody_waits)
+        assert not guarding.done()
+        await worker.commit()
+    async with toy.as_request() as session:
+        assert list(await session.scalars(text(NOTES))) == []
+
+
+async def test_rows_of_no_group_are_seen_by_the_worker_alone(toy: Toy) -> None:
+    await toy.run(
+        "ALTER TABLE note ALTER group_id DROP NOT NULL",
+        "INSERT INTO note (id, words) VALUES (3, 'nobody''s')",
+        "INSERT INTO scrap (words) VALUES ('nobody''s')",
+    )
+    async with toy.as_request() as session, toy.transaction() as worker:
+        await see_group(session, OURS)
+        for query in (NOTES, SCRAPS):
             assert list(await session.scalars(text(query))) == ["ours"]
+            assert list(await worker.scalars(text(query))) == ["ours", "theirs", "nobody's"]
+
+
+async def test_partitions_and_what_refers_to_a_partitioned_table_are_guarded(toy: Toy) -> None:
+    await toy.run(
+        "CREATE TABLE part (id int, group_id uuid, PRIMARY KEY (id)) PARTITION BY RANGE (id)",
+        "CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (1) TO (2)",
+        "CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM (2) TO (3)",
+        "CREATE TABLE refers (id int REFERENCES part)",
+    )
+    await guard_groups(toy.owner, ROLES)
+    await toy.run(
+        f"INSERT INTO part VALUES (1, '{OURS}'), (2, '{THEIRS}')",
+        "INSERT INTO refers VALUES (1), (2)",
+    )
+    async with toy.as_request() as session:
+        await see_group(session, OURS)
+        for table, seen in (("part", [1]), ("part_1", [1]), ("part_2", []), ("refers", [1])):
+            assert list(await session.scalars(text(f"SELECT id FROM {table}"))) == seen, table
+
+
+async def test_a_table_of_the_same_name_elsewhere_changes_nothing(toy: Toy) -> None:
+    await toy.run(
+        "CREATE SCHEMA elsewhere",
+        "CREATE TABLE elsewhere.weather (id int REFERENCES note)",
+        "CREATE TABLE elsewhere.other (group_id uuid)",
+    )
+    await guard_groups(toy.owner, ROLES)
+    async with toy.as_request() as session:
+        assert await session.scalar(text("SELECT words FROM weather")) == "rain"
 
 
 async def test_a_table_of_two_guarded_ones_is_seen_where_both_are(toy: Toy) -> None:
@@ -239,7 +349,7 @@ async def test_a_table_of_two_guarded_ones_is_seen_where_both_are(toy: Toy) -> N
         "INSERT INTO tie VALUES (1, 1), (1, 2), (2, 1), (2, 2)",
     )
     async with toy.as_request() as session:
-        await session.execute(text(f"SELECT set_config('covey.group', '{OURS}', true)"))
+        await see_group(session, OURS)
         assert [tuple(row) for row in await session.execute(text("SELECT a, b FROM tie"))] == [(1, 1)]
 
 
@@ -266,7 +376,7 @@ async def roles(toy: Toy, postgres: str) -> AsyncIterator[tuple[AsyncEngine, Rol
     ("statements", "refused"),
     [
         ([], 'GRANT "odd_worker" TO "odd ""request""" WITH INHERIT FALSE, SET TRUE;'),
-        (["GRANT odd_worker TO {request}"], "INHERIT FALSE"),
+        (["GRANT odd_worker TO {request}"], 'REVOKE "odd_worker" FROM'),
         (["GRANT odd_worker TO {request} WITH INHERIT FALSE, SET FALSE"], "SET TRUE"),
         (["GRANT odd_owner TO {request}"], 'REVOKE "odd_owner"'),
         (["ALTER ROLE {request} BYPASSRLS"], "BYPASSRLS"),
@@ -297,16 +407,16 @@ async def test_one_role_for_requests_and_workers_is_refused(roles: tuple[AsyncEn
                 await check_roles(connection, other)
 
 
-async def test_a_migration_is_refused_before_it_changes_anything(new_database) -> None:
-    async with new_database("covey_chassis") as urls:
-        owner = make_engine(urls.owner)
-        async with owner.begin() as connection:
-            await connection.execute(text("DROP FUNCTION see_all_groups()"))
+async def test_a_migration_is_refused_before_it_changes_anything(postgres: str) -> None:
+    urls = database_urls(postgres, "odd", Passwords.generate())
+    await create_databases(postgres, urls)
+    try:
         with pytest.raises(CannotGuard):
             await migrate(urls.owner, "covey_chassis", request_url=urls.worker, worker_url=urls.worker)
-        async with owner.begin() as connection:
-            assert await connection.scalar(text("SELECT to_regproc('see_all_groups')")) is None
+        async with connected(urls.owner) as owner:
+            assert await owner.fetch("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == []
         await migrate(urls.owner, "covey_chassis", request_url=urls.request, worker_url=urls.worker)
-        async with owner.begin() as connection:
-            assert await connection.scalar(text("SELECT to_regproc('see_all_groups')")) is not None
-        await owner.dispose()
+        async with connected(urls.owner) as owner:
+            assert await owner.fetchval("SELECT version_num FROM covey_chassis_version") == "0004"
+    finally:
+        await drop_database(postgres, urls.database)

@@ -317,7 +317,8 @@ async def test_whose_groups_are_few_in_a_large_book_has_them_found_by_their_ids(
     query = query.where(sight.of(Group.group_id)).order_by(*queries.BY_NAME).limit(51)
     statement = query.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
 
-    async with covey.transaction() as session:
+    async with covey.context.requests.session() as session:
+        await session.execute(text("SELECT set_config('covey.account', :id, true)"), {"id": str(account_id)})
         connection = await session.connection()
         plan = "\n".join((await connection.exec_driver_sql(f"EXPLAIN {statement}")).scalars())
 

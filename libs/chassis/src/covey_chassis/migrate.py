@@ -5,11 +5,13 @@ owner's role, under a lock: two instances that start at once do not both migrate
 """
 
 from importlib.resources import files
-from pathlib import Path
 
 from alembic import command, op
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from covey_chassis.db import make_engine
 from covey_chassis.guarding import Roles, check_roles, guard_groups
@@ -18,19 +20,27 @@ LOCK = 0x436F7665794D6967
 """The advisory lock of migrations ("CoveyMig")."""
 
 
-def _upgrade(connection: Connection, versions: Path, version_table: str) -> None:
+def _upgrade_by_one(connection: Connection, package: str) -> bool:
+    """Run the package's next version; False when there is none."""
+    version_table = f"{package}_version"
     config = Config()
     config.set_main_option("script_location", str(files("covey_chassis") / "migrations"))
-    config.set_main_option("version_locations", str(versions))
+    config.set_main_option("version_locations", str(files(package) / "migrations" / "versions"))
     config.set_main_option("path_separator", "os")
     config.attributes.update(connection=connection, version_table=version_table)
-    command.upgrade(config, "heads")
+    present = MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_revision()
+    connection.rollback()  # Alembic begins a transaction of its own
+    if present == ScriptDirectory.from_config(config).get_current_head():
+        return False
+    command.upgrade(config, "+1")
+    return True
 
 
 async def migrate(owner_url: str, package: str, *, request_url: str, worker_url: str) -> None:
     """Upgrade the database behind ``owner_url`` for the service whose Python package is ``package``.
 
-    The other two URLs tell which roles there are.
+    The other two URLs tell which roles there are. What has rows of groups is guarded before the service's first version,
+    and after each: so each runs on guarded tables, in a database that is new as in one that is not.
 
     Raises:
         CannotGuard: rows could not be kept from the request role. Nothing is done then.
@@ -45,14 +55,20 @@ async def migrate(owner_url: str, package: str, *, request_url: str, worker_url:
             await lock.commit()
             await check_roles(lock, roles)
             await lock.commit()
-            for owner in dict.fromkeys(("covey_chassis", package)):
-                versions = Path(str(files(owner) / "migrations" / "versions"))
-                async with engine.connect() as connection:
-                    await connection.run_sync(_upgrade, versions, f"{owner}_version")
-                    await connection.commit()
+            while await _by_one(engine, "covey_chassis"):
+                pass
             await guard_groups(engine, roles)
+            while await _by_one(engine, package):
+                await guard_groups(engine, roles)
     finally:
         await engine.dispose()
+
+
+async def _by_one(engine: AsyncEngine, package: str) -> bool:
+    async with engine.connect() as connection:
+        there_was_one = await connection.run_sync(_upgrade_by_one, package)
+        await connection.commit()
+    return there_was_one
 
 
 async def _role_of(url: str) -> str:

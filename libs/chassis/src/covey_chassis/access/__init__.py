@@ -12,7 +12,7 @@ from covey_chassis.access.checking import (
 )
 from covey_chassis.access.requiring import Again, By, InSight, public, requires, sees, signed_on, staff
 from covey_chassis.access.rights import FirmRight, Right, StaffRight
-from covey_chassis.access.rows import see_all_groups
+from covey_chassis.access.rows import see_all_groups, see_group
 from covey_chassis.access.tokens import SignOnNeeded
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "public",
     "requires",
     "see_all_groups",
+    "see_group",
     "sees",
     "signed_on",
     "staff",

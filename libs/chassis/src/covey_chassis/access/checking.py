@@ -189,7 +189,8 @@ async def _facts(
         await lock_for_acting(session, account_id, group_id)
         await failpoint("access.after_locks")
     asked = {"account_id": account_id, "group_id": group_id, "session_id": session_id, "key_id": key_id}
-    found = (await session.execute(_FACTS, asked)).one()
+    sight = {"sight_group": str(group_id or ""), "sight_account": "" if group_id else str(account_id)}
+    found = (await session.execute(_FACTS, asked | sight)).one()
     await failpoint("access.after_check")
     if not found.fresh:
         raise AccessUnverified
@@ -240,9 +241,7 @@ _FACTS = text(
              WHERE kind = 'staff' AND id = CAST(:account_id AS uuid) AND active) AS staff,
            (SELECT jsonb_agg(jsonb_build_object('rights', rights, 'units', billing_units)) FROM access_held
              WHERE account_id = CAST(:account_id AS uuid) AND group_id = CAST(:group_id AS uuid)) AS held,
-           set_config('covey.group', coalesce(CAST(CAST(:group_id AS uuid) AS text), ''), true),
-           set_config('covey.account', CASE WHEN CAST(:group_id AS uuid) IS NULL
-                                            THEN CAST(CAST(:account_id AS uuid) AS text) ELSE '' END, true)
+           set_config('covey.group', :sight_group, true), set_config('covey.account', :sight_account, true)
       FROM access_applier AS applier
     """  # noqa: S608
 )

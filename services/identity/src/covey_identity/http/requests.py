@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from covey_chassis.access import By, StaffRight, public, staff
+from covey_chassis.access import By, StaffRight, public, see_all_groups, staff
 from covey_chassis.http import After, Ctx, IdempotencyKey, Limit, Page, Session, page_of, refuses, says, service_router
 from covey_chassis.lifecycle import IllegalMove
 from fastapi import Path, Query, Response
@@ -161,6 +161,7 @@ async def list_requests(
     summary="Where a request stands",
 )
 async def read_status(reference: Reference, session: Session) -> RequestStatusView:
+    await see_all_groups(session)  # once it is approved it is of a group, and the officer has an account in none
     request = await queries.request_by_reference(session, reference)
     return RequestStatusView.model_validate(request, from_attributes=True)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from covey_chassis.access import Actor, see_all_groups
+from covey_chassis.access import Actor, see_all_groups, see_group
 from covey_chassis.access.facts import Fact
 from covey_chassis.errors import Refusal
 from covey_chassis.outbox import emit
@@ -41,6 +41,7 @@ async def redeem_code(
     await see_all_groups(session)  # the code says in which group it is, and whoever enters it holds nothing there yet
     code = await queries.code_to_redeem(session, code_id)
     grant = await session.get_one(Grant, code.grant_id, with_for_update=True, populate_existing=True)
+    await see_group(session, grant.group_id)
     assert grant.email is not None  # only people are sent codes
     owner = await queries_accounts.hold_address(session, grant.email)
     if owner not in (None, actor.account_id):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from covey_chassis.access import NotYours, StaffRight, check_signed, see_all_groups
+from covey_chassis.access import NotYours, StaffRight, check_signed, see_all_groups, see_group
 from covey_chassis.access.signing import Signed, read_signed
 from covey_chassis.errors import Refusal
 from covey_chassis.outbox import emit_rows
@@ -55,9 +55,10 @@ async def _objection(
     session: AsyncSession, transaction_id: UUID, signed: Signed, *, at: datetime, seal: Seal
 ) -> Refusal | None:
     """What speaks against the command, of which nothing is left then; None when it is done."""
-    await see_all_groups(session)  # which group it is about says the transaction; programs that decide are staff
+    await see_all_groups(session)  # only the transaction says of which group it is
+    group_id = await session.scalar(select(Transaction.group_id).where(Transaction.id == transaction_id))
+    await see_group(session, group_id)
     try:
-        group_id = await session.scalar(select(Transaction.group_id).where(Transaction.id == transaction_id))
         # Outside the savepoint: with it, the locks would go, and a removal would not wait for the answer.
         program = await check_signed(session, signed, group_id)
         if not program.has_staff_right([StaffRight.REVIEW_DECIDE]):

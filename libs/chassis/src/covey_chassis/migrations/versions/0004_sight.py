@@ -1,5 +1,8 @@
 """What a request was checked for, as policies of row-level security read it (``covey_chassis.guarding``).
 
+The policies depend on these functions, on ``access_held`` and on the columns that they compare: a later version that
+replaces one of them drops the policies ``in_sight`` that use it first. They are made again after each version.
+
 Revision ID: 0004
 """
 
