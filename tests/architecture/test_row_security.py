@@ -26,7 +26,7 @@ GUARDED = {
         "access_change",
     },
     "membership": {"covered_group", "billing_unit", "group_plan", "taken_approval"},
-    "notifications": {"group_copy", "notification", "grant_told", "appointment_copy"},
+    "notifications": {"group_copy", "notification", "appointment_copy"},
     "renewals": {"book", "renewal", "appointment", "transaction_copy"},
     "transactions": {"group_copy", "group_plan", "renewal_copy", "transaction", "round"},
 }
@@ -40,7 +40,7 @@ DIRECT = (
 """As PostgreSQL writes down what a request sees of a table that names the group itself."""
 
 TABLES = """
-    SELECT class.oid, class.relname AS name, class.relkind AS kind,
+    SELECT class.oid, class.relname AS name, CAST(class.relkind AS text) AS kind,
            class.relrowsecurity AND class.relforcerowsecurity AS forced,
            EXISTS (SELECT FROM pg_attribute AS a
                     WHERE a.attrelid = class.oid AND a.attname = 'group_id' AND NOT a.attisdropped) AS has_group,

@@ -84,6 +84,12 @@ class Toy:
         async with self.harness.context.requests.session() as session:
             yield session
 
+    async def owner_waits(self) -> bool:
+        """Whether a statement of the owner waits for a lock."""
+        async with self.owner.connect() as connection:
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = current_user"
+            return bool(await connection.scalar(text(waiting)))
+
     async def run(self, *statements: str) -> None:
         async with self.owner.begin() as connection:
             for statement in statements:
@@ -289,7 +295,7 @@ async def test_a_table_that_is_in_use_is_waited_for(toy: Toy) -> None:
     async with toy.transaction() as worker, asyncio.TaskGroup() as tasks:
         await worker.execute(text(NOTES))
         guarding = tasks.create_task(guard_groups(toy.owner, ROLES))
-        await eventually(toy.somebody_waits)
+        await eventually(toy.owner_waits)
         assert not guarding.done()
         await worker.commit()
     async with toy.as_request() as session:
