@@ -1,5 +1,7 @@
 """No service starts with a secret that is missing, short or anybody's guess, and none shows one."""
 
+import re
+import subprocess
 import types
 import typing
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from covey_portal.settings import PortalSettings
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from .test_shape import SERVICES
+from .test_shape import ROOT, SERVICES
 
 KINDS = [*(service.settings for service in SERVICES), KafkaSettings, PortalSettings]
 GIVEN_BY_OTHERS = {"database_url", "worker_database_url", "owner_database_url", "sasl_password", "smtp_password"}
@@ -76,3 +78,45 @@ def test_without_settings_a_service_does_not_start(service: Any) -> None:
 
     missing = {each["loc"][0] for each in refused.value.errors() if each["type"] == "missing"}
     assert {"database_url", "worker_database_url", "operator_token"} <= missing
+
+
+FORMATS = {
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a private JWK": r"""["']d["']\s*:\s*["'][A-Za-z0-9_-]{40,}["']""",
+    "a password in an address": r"\b[a-z+]+://[^\s/:@{}$<>]+:[^\s/:@{}$<>]{8,}@(?![\w.-]*\.example\b)",
+    "a key of a cloud": r"\b(AKIA|ASIA)[A-Z0-9]{16}\b",
+    "a token of a forge": r"\bgh[pousr]_[A-Za-z0-9]{36}\b|\bglpat-[A-Za-z0-9_-]{20}\b",
+}
+TEXTS_MAX = 2_000_000
+
+
+def held(text: str) -> list[str]:
+    """Of which kinds it has something that looks like a secret."""
+    return [kind for kind, pattern in FORMATS.items() if re.search(pattern, text)]
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "-----BEGIN " + "EC PRIVATE KEY-----",
+        '{"kty": "OKP", "d": "' + "a" * 43 + '"}',
+        "postgresql://covey:" + "0123456789abcdef@db/covey",
+        "AKIA" + "A" * 16,
+        "ghp_" + "a" * 36,
+    ],
+)
+def test_a_secret_is_known_by_its_form(secret: str) -> None:
+    assert len(held(secret)) == 1
+
+
+def test_no_file_of_the_project_holds_a_secret() -> None:
+    """Of those that git knows: what is made while it runs stays outside."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    files = [ROOT / name.decode() for name in listed.split(b"\0") if name]
+    assert files
+    found = {
+        str(file.relative_to(ROOT)): kinds
+        for file in files
+        if file.is_file() and file.stat().st_size < TEXTS_MAX and (kinds := held(file.read_text(errors="replace")))
+    }
+    assert found == {}

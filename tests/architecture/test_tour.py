@@ -37,6 +37,16 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [link["target"] for link in links(page) if not (page.parent / link["target"]).exists()] == []
 
 
+def test_a_test_that_a_document_names_is_where_it_says() -> None:
+    missing = []
+    for page in PAGES:
+        for link in links(page):
+            name, file = link["text"].strip("`"), page.parent / link["target"]
+            if name.startswith("test_") and name.isidentifier() and line_of(name, file) is None:
+                missing.append(f"{page.relative_to(ROOT)}: {name}")
+    assert missing == []
+
+
 def test_the_tours_links_lead_to_the_lines_that_they_speak_of() -> None:
     wrong = []
     for link in links(TOUR):
