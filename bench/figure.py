@@ -1,5 +1,6 @@
 """One figure of a benchmark: what was measured, what it is held against, and what it must reach."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -65,6 +66,22 @@ class Figure:
             "margin": _rounded(self.margin),
             "note": self.note,
         }
+
+
+def growth(what: str, sizes: Sequence[int], costs_us: Sequence[float]) -> list[Figure]:
+    """What one of a backlog costs: beside the least that one of any smaller backlog costs, so that no step is left out."""
+    return [
+        Figure(
+            what=f"{what}, {size // sizes[0]} times the backlog",
+            unit="us",
+            ours=costs_us[place],
+            limit=min(costs_us[:place]),
+            at_most=1.3,
+            note=f"With the first backlog, of {sizes[0]:,}, it is {costs_us[0]:.1f} us: what a beginning costs is part of it.",
+        )
+        for place, size in enumerate(sizes)
+        if place
+    ]
 
 
 def _rounded(number: float | None) -> float | None:

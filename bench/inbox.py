@@ -29,7 +29,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from bench.figure import Figure
+from bench.figure import Figure, growth
 from bench.groups import RENEWAL_DATE, Book
 from bench.rounds import interleaved
 from bench.stand import Stand
@@ -52,8 +52,8 @@ async def measure(stand: Stand) -> list[Figure]:
             },
         )
         sizes = [stand.size(size) for size in BACKLOGS]
-        growth = await interleaved(max(1, stand.rounds - 2), {str(size): partial(ours.rate, size) for size in sizes})
-    costs_us = [1e6 / growth[str(size)] for size in sizes]
+        grown = await interleaved(max(1, stand.rounds - 2), {str(size): partial(ours.rate, size) for size in sizes})
+    costs_us = [1e6 / grown[str(size)] for size in sizes]
     return [
         Figure(
             what="records to committed effects, against FastStream",
@@ -63,16 +63,7 @@ async def measure(stand: Stand) -> list[Figure]:
             at_least=8,
             note="What remains is parsing each event, and one statement in a batch's transaction for each copy.",
         ),
-        *(
-            Figure(
-                what=f"cost of a record, {size // sizes[0]} times the backlog",
-                unit="us",
-                ours=cost_us,
-                limit=costs_us[0],
-                at_most=1.3,
-            )
-            for size, cost_us in zip(sizes[1:], costs_us[1:], strict=True)
-        ),
+        *growth("cost of a record", sizes, costs_us),
     ]
 
 

@@ -19,7 +19,7 @@ from covey_chassis.testing.broker import in_background, scalar
 from covey_local.databases import DatabaseUrls
 
 from bench import outbox, peers
-from bench.figure import Figure
+from bench.figure import Figure, growth
 from bench.rounds import interleaved
 from bench.stand import Stand
 
@@ -67,16 +67,7 @@ async def _growth(stand: Stand, database: DatabaseUrls) -> list[Figure]:
         max(1, stand.rounds - 2), {str(size): partial(_ours, stand, database, size) for size in sizes}
     )
     costs_us = [1e6 / rates[str(size)] for size in sizes]
-    return [
-        Figure(
-            what=f"cost of an event, {size // sizes[0]} times the backlog",
-            unit="us",
-            ours=cost_us,
-            limit=costs_us[0],
-            at_most=1.3,
-        )
-        for size, cost_us in zip(sizes[1:], costs_us[1:], strict=True)
-    ]
+    return growth("cost of an event", sizes, costs_us)
 
 
 async def _ours(stand: Stand, database: DatabaseUrls, events: int) -> float:

@@ -37,7 +37,7 @@ from joserfc.jwk import KeySet, OKPKey
 from bench import http_load
 from bench.asking import Asking
 from bench.due import Book, Shelf, filled
-from bench.figure import Figure
+from bench.figure import Figure, growth
 from bench.memory import memory_of
 from bench.rounds import in_turn, interleaved, percentile
 from bench.stand import Stand
@@ -233,16 +233,7 @@ async def _growth(stand: Stand, book: Book, day: int, backlogs: Sequence[int]) -
             costs_us.append(1e6 * took_s / (backlog - PAGE))
         at_the_end = _memory(stand, process)
     return [
-        *(
-            Figure(
-                what=f"cost of an event, {backlog // backlogs[0]} times the backlog",
-                unit="us",
-                ours=cost_us,
-                limit=costs_us[0],
-                at_most=1.3,
-            )
-            for backlog, cost_us in zip(backlogs[1:], costs_us[1:], strict=True)
-        ),
+        *growth("cost of an event", backlogs, costs_us),
         Figure(
             what=f"memory at the end of {backlogs[-1]:,}, against a tenth of them",
             unit="MB",

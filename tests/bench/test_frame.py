@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench.chart import chart
-from bench.figure import Figure
+from bench.figure import Figure, growth
 from bench.results import merged
 from bench.rounds import in_turn, interleaved, percentile
 
@@ -95,3 +95,10 @@ def test_the_chart_shows_each_figure_and_which_side_of_what_it_must_reach_it_is(
     assert float(bars[0].get("x")) == float(need.get("x1"))
     assert float(bars[1].get("x")) + float(bars[1].get("width")) == pytest.approx(float(need.get("x1")), abs=0.2)
     assert any("good <b>" in (words.text or "") for words in drawn.iter("{http://www.w3.org/2000/svg}text"))
+
+
+def test_growth_is_noticed_at_any_step_however_dear_the_beginning_is() -> None:
+    tenfold, hundredfold = growth("cost", [10, 100, 1000], [65.0, 10.0, 14.0])
+
+    assert tenfold.ok
+    assert (hundredfold.limit, hundredfold.ok) == (10.0, False)

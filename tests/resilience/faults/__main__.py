@@ -4,10 +4,12 @@ import asyncio
 import logging
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -76,10 +78,11 @@ async def _run(
 ) -> tuple[list[Round], str]:
     """What was played, and what there was no time for. Each fault is played; then again, until so many have passed.
 
-    What was played ``before`` is not played again. Everything is written to the file ``keep`` after each round.
+    What was played ``before`` without a violation is not played again. Everything is written to the file ``keep`` after each round.
     """
     rounds: list[Round] = list(before)
-    played_before = {(each.fault.id, each.seed) for each in before}
+    played_before = {(each.fault.id, each.seed) for each in before if not each.violations}
+    code = _commit()
     print(report.header())
     for each in before:
         print(report.line(each))
@@ -89,7 +92,8 @@ async def _run(
         missed: list[str] = []
         for shape, left in _by_shape(wanted):
             while left and not over():
-                async for played in _in_one_world(shape, left, number, load, over):
+                async for each in _in_one_world(shape, left, number, load, over):
+                    played = replace(each, code=code)
                     print(report.line(played), flush=True)
                     rounds.append(played)
                     if keep is not None:
@@ -102,6 +106,12 @@ async def _run(
         if over():
             return rounds, f"{events - _passed(rounds):,} events of {events:,}"
     raise AssertionError("there is no last seed")
+
+
+def _commit() -> str:
+    """Which code is under test, as git names it; with a mark when something is not committed."""
+    named = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(named, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _is_over(rounds: Sequence[Round], *, enough: int | None, until: float) -> bool:

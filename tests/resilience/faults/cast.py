@@ -76,7 +76,7 @@ async def acting(
         history=str(folder / f"{name}.history.jsonl"),
         services=platform.stack.run["services"],
         mail=platform.stack.run["mail"],
-        database=platform.stack.run["databases"]["membership"],
+        databases={service: platform.stack.run["databases"][service] for service in ("membership", "transactions")},
         code=CODE,
         cast=cast,
     )

@@ -6,7 +6,7 @@ A command that was not answered is repeated with its key, most times, until it i
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,8 +44,8 @@ class Office:
     plan: Plan
     history: History
     http: httpx.AsyncClient
-    database: asyncpg.Pool
-    """Membership's: what a client cannot know, and must not be wrong about."""
+    databases: Mapping[str, asyncpg.Pool]
+    """Of services, by name: what a client cannot know, and must not be wrong about."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     _signed_on: dict[str, SignOn] = field(default_factory=dict)
 
@@ -66,18 +66,23 @@ class Office:
     async def version(self, group_id: str) -> int | None:
         """The group's true version; None when the database does not answer."""
         query = "SELECT version FROM covered_group WHERE group_id = $1::text::uuid"
-        found: int | None = await self._asked(lambda database: database.fetchval(query, group_id))
+        found: int | None = await self._asked("membership", lambda database: database.fetchval(query, group_id))
         return found
 
     async def committed(self, account_id: str) -> frozenset[str] | None:
-        """The keys of the person's commands at membership that are committed; None when the database does not answer."""
+        """The keys of the person's commands that are committed anywhere; None when one of the databases does not answer."""
         query = "SELECT idempotency_key FROM stored_answer WHERE account = $1"
-        rows = await self._asked(lambda database: database.fetch(query, account_id))
-        return None if rows is None else frozenset(row["idempotency_key"] for row in rows)
+        found: frozenset[str] = frozenset()
+        for service in self.databases:
+            rows = await self._asked(service, lambda database: database.fetch(query, account_id))
+            if rows is None:
+                return None
+            found |= {row["idempotency_key"] for row in rows}
+        return found
 
-    async def _asked(self, ask: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+    async def _asked(self, service: str, ask: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            async with asyncio.timeout(ANSWER_S), self.database.acquire() as connection:
+            async with asyncio.timeout(ANSWER_S), self.databases[service].acquire() as connection:
                 return await ask(connection)
         return None
 
@@ -167,6 +172,39 @@ class Client:
         await self.office.history.note(op)
         await self.pause()
         return answer
+
+    async def watch(self, service: str, path: str, *, seconds: float, **about: Any) -> None:
+        """Keep a stream open for so long, if it may be opened, and note each piece of it when it comes; not its end."""
+        self._began_at = time.monotonic()
+        with suppress(httpx.HTTPError, TimeoutError, Refused):
+            async with asyncio.timeout(seconds):
+                url = f"{self.office.plan['services'][service]}{path}"
+                async with self.office.http.stream("GET", url, auth=self._auth) as answer:
+                    if answer.is_success:
+                        await self._note_pieces(service, answer, about)
+        await self.pause()
+
+    async def _note_pieces(self, service: str, answer: httpx.Response, about: dict[str, Any]) -> None:
+        async for line in answer.aiter_lines():
+            if line.startswith("event: ended"):
+                return
+            if line.startswith(("event:", ":")):  # a comment, too, comes after a check
+                now = time.monotonic()
+                at = {"invoked_at": now, "sent_at": now, "finished_at": now}
+                await self.office.history.note(
+                    Op(
+                        id=uuid4().hex,
+                        client=self.name,
+                        kind="watch",
+                        service=service,
+                        outcome="ok",
+                        status=answer.status_code,
+                        attempts=1,
+                        shows=True,
+                        **at,
+                        **about,
+                    )
+                )
 
     async def _insist(
         self, op: Op, method: str, url: str, tells: Tells, answer_s: float, asks: Asks

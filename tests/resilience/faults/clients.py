@@ -7,6 +7,7 @@ import asyncio
 import json
 import signal
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -23,10 +24,14 @@ async def act(plan: Plan) -> None:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with (
         httpx.AsyncClient(timeout=None, limits=limits, trust_env=False) as http,
-        asyncpg.create_pool(plan["database"], min_size=0, max_size=2) as database,
+        AsyncExitStack() as pools,
     ):
+        databases = {
+            service: await pools.enter_async_context(asyncpg.create_pool(url, min_size=0, max_size=2))
+            for service, url in plan["databases"].items()
+        }
         with History(Path(plan["history"])) as history:
-            office = Office(plan, history, http, database)
+            office = Office(plan, history, http, databases)
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, office.ending.set)
             async with asyncio.TaskGroup() as tasks:
                 for role in everybody(office):

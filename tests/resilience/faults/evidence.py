@@ -81,8 +81,6 @@ class Sample:
     """Positions in the services' databases; read after ``committed``."""
     leases: dict[str, Lease]
     """By service."""
-    active: frozenset[str]
-    """Names of the processes that say that they relay; looked at less often."""
 
 
 @dataclass(frozen=True, slots=True)

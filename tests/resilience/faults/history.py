@@ -28,6 +28,7 @@ class Op:
     id: str
     client: str
     kind: str
+    """``watch`` is one piece of an open stream, noted when it came."""
     service: str
     invoked_at: float
     subject: str | None = None
@@ -51,7 +52,7 @@ class Op:
     @property
     def is_command(self) -> bool:
         """Whether it changes something, so that its key is kept with what it did."""
-        return self.kind != "read"
+        return self.kind not in ("read", "watch")
 
 
 class History:

@@ -4,6 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, pairwise
 
+from covey_chassis.access.facts import SILENT_S
+
 from .case import COPIES, IMPORT, IMPORTED, TOLD, Case
 from .evidence import Place, Poison, Rec
 from .history import Op
@@ -12,6 +14,8 @@ HARNESS = "the harness"
 """Nothing was done, or nothing came of it, or nobody looked: whatever else is said of such a run is worth nothing."""
 MAIL_TWICE = "I3-mail"
 """A message went out twice. A crash between the mail server's "taken" and the commit excuses it."""
+REMOVED_LATE = "I10-late"
+""""Removed" took longer than is promised. What strikes identity, which has to say it, or its database excuses it."""
 REFUSED_ANEW = (412, 422)
 """Refusals that a repetition of a committed command cannot get: its stored answer comes before the look at versions.
 
@@ -22,6 +26,12 @@ REST_WITHIN_S = 60.0
 """So long after the healing everything may take to come to rest."""
 DELAY_S = 2.0
 """So late may the slowest of a hundred effects be while there is poison in the topics."""
+REMOVED_WITHIN_S = SILENT_S + 2.0
+"""So long a removal may take: a silence that is waited out, and until somebody looks, on a busy machine."""
+STREAM_S = 2.0
+"""So long after "removed" a piece of a stream may still be on its way."""
+WRITES = ("write", "write.renewal")
+"""What a person does who is let in and removed."""
 POISONED_S = 10.0
 """So long after a poison the effects of others are timed."""
 
@@ -349,7 +359,7 @@ def a_replaced_relay_deletes_nothing(case: Case) -> Iterator[str]:
 def removed_is_true(case: Case) -> Iterator[str]:
     concerning: dict[tuple[str | None, str | None], list[Op]] = defaultdict(list)
     for op in case.evidence.ops:
-        if op.kind in ("read", "write", "remove", "user.redeem"):
+        if op.kind in ("read", "watch", "remove", "user.redeem", *WRITES):
             concerning[op.subject, op.person].append(op)
     for ops in concerning.values():
         for removal in ops:
@@ -358,25 +368,37 @@ def removed_is_true(case: Case) -> Iterator[str]:
 
 
 def _breaches(ops: Sequence[Op], removal: Op, committed: set[str]) -> Iterator[str]:
-    """Where a person was answered who had been removed, until they entered a code again."""
+    """Where a person was answered who had been removed, until they entered a code again that was not refused."""
     removed_at = removal.finished_at or removal.invoked_at
-    again = next((op for op in ops if op.kind == "user.redeem" and op.invoked_at > removed_at), None)
-    asked = [op for op in ops if op.kind in ("read", "write") and (again is None or op.invoked_at < again.invoked_at)]
+    again = next(
+        (op for op in ops if op.kind == "user.redeem" and op.invoked_at > removed_at and op.outcome != "fail"), None
+    )
+    until_then = [op for op in ops if again is None or op.invoked_at < again.invoked_at]
+    asked = [op for op in until_then if op.kind in ("read", *WRITES)]
+    for op in until_then:
+        if op.kind == "watch" and (late_s := op.invoked_at - removed_at) > STREAM_S:
+            yield f"{op.service} went on with a stream of {op.person} {late_s:.3f} s after the removal"
     for op in asked:
         late_s = (op.sent_at or op.invoked_at) - removed_at
         in_time = again is None or (op.finished_at is not None and op.finished_at < again.invoked_at)
-        if late_s > 0 and in_time and (op.shows or (op.kind == "write" and op.outcome == "ok")):
+        if late_s > 0 and in_time and (op.shows or (op.kind in WRITES and op.outcome == "ok")):
             yield f"{op.service} answered {op.person} a {op.kind} with {op.status}, sent {late_s:.3f} s after the removal"
     before = removal.committed
     after = committed if again is None else again.committed
     for op in asked:
-        if op.kind != "write" or after is None or op.id not in after:
+        if op.kind not in WRITES or after is None or op.id not in after:
             continue
         late_s = op.invoked_at - removed_at
         if late_s > 0:
             yield f"a write of {op.person} was committed that was sent {late_s:.3f} s after the removal"
         elif before is not None and op.id not in before:
             yield f"a write of {op.person} was committed after the removal, sent {-late_s:.3f} s before it"
+
+
+def removals_are_in_time(case: Case) -> Iterator[str]:
+    for removal in case.evidence.removals:
+        if removal.took_s > REMOVED_WITHIN_S:
+            yield f"a removal took {removal.took_s:.1f} s, by {removal.how}"
 
 
 # --- I11 ---
@@ -402,6 +424,13 @@ def something_is_proven(case: Case) -> Iterator[str]:
         yield "no copy has changed"
     if not any(sample.committed.keys() & sample.stored.keys() for sample in evidence.samples):
         yield "no offset was compared with a position"
+    if not evidence.relay_acts:
+        yield "no relay was seen at work"
+    removals = [op for op in evidence.ops if op.kind == "remove" and op.outcome == "ok" and op.shows]
+    if not any(removal.committed is not None for removal in removals):
+        yield "no removal was judged by what was committed"
+    if not any(op.kind == "watch" for op in evidence.ops):
+        yield "no stream was open"
 
 
 INVARIANTS: tuple[tuple[str, Callable[[Case], Iterator[str]]], ...] = (
@@ -416,6 +445,7 @@ INVARIANTS: tuple[tuple[str, Callable[[Case], Iterator[str]]], ...] = (
     ("I8", poison_harms_nobody_else),
     ("I9", a_replaced_relay_deletes_nothing),
     ("I10", removed_is_true),
+    (REMOVED_LATE, removals_are_in_time),
     ("I11", copies_can_be_made_again),
     (HARNESS, something_is_proven),
 )

@@ -72,8 +72,8 @@ class Plan(TypedDict):
     history: str
     services: dict[str, str]
     mail: str
-    database: str
-    """Membership's."""
+    databases: dict[str, str]
+    """Of the services at which a person who is removed writes: membership and transactions."""
     code: str
     """How an access code looks in an email: a regular expression."""
     cast: Cast

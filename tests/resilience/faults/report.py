@@ -95,6 +95,7 @@ def as_json(rounds: Sequence[Round]) -> str:
                     "moment": played.fault.moment,
                     "stack": str(played.fault.shape),
                     "seed": played.seed,
+                    "code": played.code,
                     **asdict(played.figures),
                     "violations": played.violations,
                     "excused": sorted(played.fault.excused),
@@ -124,6 +125,7 @@ def read(file: Path) -> list[Round]:
             recovery_s=row["recovery_s"],
             took_s=row["took_s"],
             removals=[Removal(**each) for each in row["removals"]],
+            code=row.get("code", ""),
         )
         for row in json.loads(file.read_text())["faults"]
     ]

@@ -21,8 +21,13 @@ LET_IN_S = 3.0
 LOOK_S = 0.1
 MAIL_S = 20.0
 """So long a code is waited for."""
+WATCHED_S = 12.0
+"""So long a stream is kept open, if nobody ends it."""
+WATCHED = ("identity", "membership", "notifications", "renewals", "transactions")
+"""Where: each service has one."""
 REMOVED_S = 30.0
 """So long "removed" is waited for, beyond what the answer itself waits."""
+USERS_RIGHTS = ["group.update", "renewals.view", "renewals.change"]
 REFUSALS = (401, 403, 404, 429)
 SIGHTS = (
     ("membership", "/v1/groups?limit=20"),
@@ -38,7 +43,7 @@ SIGHTS = (
 def everybody(office: Office) -> Iterator[Coroutine[object, object, None]]:
     """All clients of the plan, each with dice of its own."""
     plan, cast = office.plan, office.plan["cast"]
-    people = 3 + len(cast["owners"]) + len(cast["reviewers"]) + 4 * len(cast["teams"])
+    people = 3 + len(cast["owners"]) + len(cast["reviewers"]) + 6 * len(cast["teams"])
 
     def client(name: str, account: UserAccount) -> Client:
         rng = random.Random(f"{plan['seed']} {name}")
@@ -59,6 +64,8 @@ def everybody(office: Office) -> Iterator[Coroutine[object, object, None]]:
         yield delegate(client(f"giver{number}", primary), client(f"taker{number}", user), team)
         yield read_as_user(client(f"reader{number}", user), team)
         yield write_as_user(client(f"writer{number}", user), team)
+        yield renew_as_user(client(f"renewer{number}", user), team)
+        yield watch_as_user(client(f"watcher{number}", user), team)
 
 
 # --- groups ---
@@ -222,7 +229,7 @@ async def _add(primary: Client, team: Team) -> str | None:
     """The code that the user got; None when none came."""
     email = team["user"]["email"]
     known = await primary.office.mails(email)
-    new = {"first_name": "Uma", "last_name": "Serl", "email": email, "rights": ["group.update", "renewals.view"]}
+    new = {"first_name": "Uma", "last_name": "Serl", "email": email, "rights": USERS_RIGHTS}
     added = await primary.ask("user.add", "POST", "identity", _users(team), subject=team["group"]["id"], json=new)
     deadline = time.monotonic() + MAIL_S
     after = max((int(str(mail["index"])) for mail in known), default=-1)
@@ -302,6 +309,30 @@ async def write_as_user(client: Client, team: Team) -> None:
         await _change(
             client, "write", group, etag=f'"{version}"', person=team["user"]["account_id"], tells=_came_through
         )
+
+
+async def renew_as_user(client: Client, team: Team) -> None:
+    """Open a transaction, or withdraw it: whatever stands there, nothing but the right may be missing."""
+    group = team["group"]
+    path = f"/v1/groups/{group['id']}/transactions"
+    about = {"subject": group["id"], "person": team["user"]["account_id"], "tells": _came_through}
+    opened: str | None = None
+    while not client.ending:
+        if opened is None:
+            new = {"renewal_id": group["renewal_id"]}
+            answer = await client.ask("write.renewal", "POST", "transactions", path, json=new, **about)
+            opened = None if answer is None else answer.json()["transaction_id"]
+        else:
+            await client.ask("write.renewal", "POST", "transactions", f"{path}/{opened}/withdrawal", **about)
+            opened = None
+
+
+async def watch_as_user(client: Client, team: Team) -> None:
+    """Have what one may do in the group told, live, by one service after the other."""
+    group, person = team["group"]["id"], team["user"]["account_id"]
+    while not client.ending:
+        path = f"/v1/groups/{group}/access/events"
+        await client.watch(client.rng.choice(WATCHED), path, seconds=WATCHED_S, subject=group, person=person)
 
 
 def _came_through(answer: httpx.Response) -> bool:

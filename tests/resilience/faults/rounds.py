@@ -49,6 +49,8 @@ class Round:
     recovery_s: float | None
     removals: list[Removal] = field(default_factory=list)
     took_s: float
+    code: str = ""
+    """The commit of the code under test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,10 @@ async def rebuilt(world: World, *, seed: int) -> Round:
         fault=REBUILT,
         seed=seed,
         figures=figures(evidence),
-        violations=list(map(str, violations(evidence, excused=frozenset({HARNESS})))),
+        violations=[
+            *([] if evidence.rebuilt else [f"{HARNESS}: no copy was made again"]),
+            *map(str, violations(evidence, excused=frozenset({HARNESS}))),
+        ],
         recovery_s=None,
         took_s=time.monotonic() - began,
     )

@@ -1,7 +1,6 @@
 """While faults strike: what Kafka and the databases say of offsets, positions and leases, five times a second."""
 
 import asyncio
-import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from covey_chassis.kafka import connection
 from covey_chassis.waiting import wait_until
-from covey_local.services import ServiceProcess
 
 from tests.resilience.platform import Platform
 
@@ -25,8 +23,6 @@ from .evidence import Lease, Place, Sample
 EVERY_S = 0.2
 PATIENCE_S = 2.0
 """So long one of those who are asked may take; after that it is not in the sample."""
-ACTIVE_EVERY = 5
-"""Every so many samples the processes are asked, too: their answer costs them some time."""
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError, httpx.HTTPError)
 
 
@@ -44,7 +40,6 @@ class Sampler:
     _task: "asyncio.Task[None] | None" = None
     _over: asyncio.Event = field(default_factory=asyncio.Event)
     _compared: dict[Place, int] = field(default_factory=dict)
-    _active: frozenset[str] = frozenset()
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._go_on())
@@ -75,9 +70,7 @@ class Sampler:
         stored = {place: offset for positions, _ in found for place, offset in positions.items()}
         leases = {service: lease for _, held in found for service, lease in held.items()}
         moved, beside = pair(committed, stored, self._compared)
-        if len(self.samples) % ACTIVE_EVERY == 0:
-            self._active = await self._active_now()
-        self.samples.append(Sample(at, moved, beside, leases, self._active))
+        self.samples.append(Sample(at, moved, beside, leases))
 
     async def _committed(self) -> dict[Place, int]:
         """Kafka's offsets of all groups; nothing when it does not answer."""
@@ -121,19 +114,6 @@ class Sampler:
                 self._databases.pop(service).terminate()
             return {}, {}
         return {(row[0], row[1], row[2]): row[3] for row in positions}, {service: Lease(*lease)} if lease else {}
-
-    async def _active_now(self) -> frozenset[str]:
-        """The processes that say that they hold a relay's lease."""
-
-        async def says_so(part: ServiceProcess) -> str | None:
-            with suppress(*AWAY):
-                if re.search(r"(?m)^covey_relay_active 1", (await http.get(f"{part.url}/metrics")).text):
-                    return part.name
-            return None
-
-        parts = [part for part, _ in self.platform.stack.home.running.entries() if isinstance(part, ServiceProcess)]
-        async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http:
-            return frozenset(name for name in await asyncio.gather(*map(says_so, parts)) if name is not None)
 
 
 def pair(

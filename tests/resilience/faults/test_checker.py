@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from .checker import HARNESS, MAIL_TWICE, Figures, Violation, figures, violations
+from .checker import HARNESS, MAIL_TWICE, REMOVED_LATE, Figures, Violation, figures, violations
 from .evidence import (
     DeadLetter,
     Effect,
@@ -18,6 +18,7 @@ from .evidence import (
     Rebuilt,
     Rec,
     RelayAct,
+    Removal,
     Sample,
 )
 from .history import Op
@@ -80,6 +81,7 @@ def right() -> Evidence:
                 shows=True,
                 committed=frozenset({"early"}),
             ),
+            op("piece", "ok", "watch", person="them", invoked_at=19.6, shows=True),
             op("late", "fail", "read", person="them", invoked_at=20.5, finished_at=20.6),
             op("silent", "unknown", "write", person="them", invoked_at=20.7, finished_at=20.8),
         ],
@@ -104,11 +106,12 @@ def right() -> Evidence:
             RelayAct("membership", 4, 22, "delete", 2, 1),
         ],
         samples=[
-            Sample(1.0, {place: 1}, {place: 2}, {"membership": Lease("one", 1)}, frozenset({"membership"})),
-            Sample(2.0, {place: 4}, {place: 4}, {"membership": Lease("other", 2)}, frozenset()),
+            Sample(1.0, {place: 1}, {place: 2}, {"membership": Lease("one", 1)}),
+            Sample(2.0, {place: 4}, {place: 4}, {"membership": Lease("other", 2)}),
         ],
         mails=[Mail("<letter>", "somebody@people.example")],
         letters=[Letter("<letter>", "delivered", "event-1", "broker")],
+        removals=[Removal(0.9, "acknowledged"), Removal(7.9, "silence")],
         rebuilt=[Rebuilt("renewals.book", 1, 1, ())],
         recovery_s=5.0,
     )
@@ -393,6 +396,36 @@ def a_write_is_committed_between_removal_and_the_next_code(story: Evidence) -> N
     come_back(story, committed=frozenset({"early", "slow"}))
 
 
+def who_was_removed_writes_elsewhere(story: Evidence) -> None:
+    story.ops.append(op("renewal", "fail", "write.renewal", person="them", invoked_at=20.7, status=409, shows=True))
+
+
+def a_stream_goes_on_after_the_removal(story: Evidence) -> None:
+    story.ops.append(op("more", "ok", "watch", person="them", invoked_at=22.5, shows=True))
+
+
+def who_was_removed_reads_after_a_code_that_was_refused(story: Evidence) -> None:
+    story.ops.append(op("no code", "fail", "user.redeem", person="them", invoked_at=20.3, finished_at=20.4))
+    story.ops.sort(key=lambda each: each.invoked_at)
+    who_was_removed_reads(story)
+
+
+def a_removal_takes_too_long(story: Evidence) -> None:
+    story.removals.append(Removal(9.8, "silence"))
+
+
+def no_relay_was_seen(story: Evidence) -> None:
+    story.relay_acts.clear()
+
+
+def no_removal_was_judged(story: Evidence) -> None:
+    change_op(story, "removal", committed=None)
+
+
+def no_stream_was_open(story: Evidence) -> None:
+    story.ops[:] = [each for each in story.ops if each.kind != "watch"]
+
+
 def a_copy_cannot_be_made_again(story: Evidence) -> None:
     story.rebuilt.append(Rebuilt("renewals.firm", 2, 2, ("a-firm",)))
 
@@ -492,6 +525,13 @@ BROKEN: list[tuple[Callable[[Evidence], object], str, str]] = [
     (a_write_is_committed_that_was_sent_after_the_removal, "I10", "was committed that was sent 0.700 s after"),
     (a_write_is_committed_after_the_removal, "I10", "was committed after the removal, sent 0.500 s before it"),
     (a_write_is_committed_between_removal_and_the_next_code, "I10", "was committed after the removal, sent 0.500 s"),
+    (who_was_removed_writes_elsewhere, "I10", "answered them a write.renewal with 409"),
+    (a_stream_goes_on_after_the_removal, "I10", "went on with a stream of them 2.500 s after the removal"),
+    (who_was_removed_reads_after_a_code_that_was_refused, "I10", "answered them a read with 200"),
+    (a_removal_takes_too_long, REMOVED_LATE, "a removal took 9.8 s, by silence"),
+    (no_relay_was_seen, HARNESS, "no relay was seen at work"),
+    (no_removal_was_judged, HARNESS, "no removal was judged by what was committed"),
+    (no_stream_was_open, HARNESS, "no stream was open"),
     (a_copy_cannot_be_made_again, "I11", "renewals.firm has 2 rows, made again 2; not the same: a-firm"),
     (rows_are_missing_in_the_topics, "I11", "renewals.firm has 2 rows, made again 1"),
     (nothing_was_acknowledged, HARNESS, "no command was acknowledged"),
@@ -544,6 +584,7 @@ def test_a_restored_service_still_owes_all_that_it_hears(spoil):
 def test_every_promise_has_a_story_that_breaks_it():
     assert {invariant for _, invariant, _ in BROKEN} == {f"I{number}" for number in range(1, 12)} | {
         MAIL_TWICE,
+        REMOVED_LATE,
         HARNESS,
     }
 

@@ -51,7 +51,7 @@ def asking(tmp_path, monkeypatch):
         server = Server(file, *answers)
         async with httpx.AsyncClient(transport=httpx.MockTransport(server)) as http:
             with History(file) as history:
-                office = Office(plan, history, http, None)
+                office = Office(plan, history, http, {})
                 client = Client(office, "a client", account, rng=random.Random(1), pace_s=0.01)
                 await client.ask(kind, "PATCH", "membership", "/v1/groups/a", subject="a", **options)
         (op,) = read_histories([file])
@@ -135,7 +135,7 @@ async def test_a_removal_is_true_from_the_answer_on_that_says_so(tmp_path):
     account = {"user_id": "a00001", "password": "a password"}
     async with httpx.AsyncClient(transport=httpx.MockTransport(server)) as http:
         with History(server.file) as history:
-            office = Office(plan, history, http, Away())
+            office = Office(plan, history, http, {"membership": Away()})
             primary = Client(office, "a client", account, rng=random.Random(1), pace_s=0.3)
             await _remove(primary, {"group": {"id": "a"}, "user": {"account_id": "them"}}, "a grant")
 
@@ -154,3 +154,21 @@ async def test_who_is_not_answered_in_time_does_not_know(asking):
     _, op = await asking(silent, 200, answer_s=0.05)
 
     assert (op.outcome, op.attempts) == ("ok", 2)
+
+
+async def test_pieces_of_a_stream_are_noted_when_they_come_and_its_end_is_none(tmp_path):
+    said = b"event: access\ndata: {}\n\n:\n\nevent: ended\ndata: {}\n\n:\n\n"
+    plan = {"services": dict.fromkeys(("identity", "renewals"), "http://service.test")}
+    plan["cast"] = {"sessions": {"a00001": "a session"}}
+    account = {"user_id": "a00001", "password": "a password"}
+    server = Server(tmp_path / "history", httpx.Response(200, content=said), httpx.Response(403, content=said))
+    async with httpx.AsyncClient(transport=httpx.MockTransport(server)) as http:
+        with History(server.file) as history:
+            watcher = Client(Office(plan, history, http, {}), "a client", account, rng=random.Random(1), pace_s=0.01)
+            for _ in range(2):
+                await watcher.watch("renewals", "/v1/groups/a/access/events", seconds=5, subject="a", person="them")
+
+    pieces = read_histories([server.file])
+    assert [(op.kind, op.service, op.subject, op.person, op.shows) for op in pieces] == [
+        ("watch", "renewals", "a", "them", True)
+    ] * 2

@@ -44,7 +44,16 @@ def test_a_run_is_over_when_enough_have_passed_but_not_before_each_fault_was_pla
 async def test_a_run_goes_on_from_what_was_written(tmp_path):
     figures = Figures(operations=300, acknowledged=200, events=900, effects=3_600, wire_duplicates=0)
     removals = [Removal(0.04, "acknowledged"), Removal(7.8, "silence")]
-    first = Round(fault=FAULTS[0], seed=7, figures=figures, violations=[], recovery_s=1.0, removals=removals, took_s=60)
+    first = Round(
+        fault=FAULTS[0],
+        seed=7,
+        figures=figures,
+        violations=[],
+        recovery_s=1.0,
+        removals=removals,
+        took_s=60,
+        code="abc",
+    )
     left = Round(fault=REBUILT, seed=7, figures=figures, violations=["I1: lost"], recovery_s=None, took_s=5)
     report.write([first, left], tmp_path / "rounds.json")
 
@@ -54,3 +63,12 @@ async def test_a_run_goes_on_from_what_was_written(tmp_path):
     assert before == rounds == [first, left]
     assert missed == "F2 with seed 7"
     assert report.removals(rounds)["silence"] == 1
+
+
+async def test_a_round_in_which_something_was_violated_is_played_again():
+    figures = Figures(operations=300, acknowledged=200, events=900, effects=3_600, wire_duplicates=0)
+    broken = Round(fault=FAULTS[0], seed=7, figures=figures, violations=["I1: lost"], recovery_s=1.0, took_s=60)
+
+    _, missed = await _run(FAULTS[:1], seed=7, events=0, load=Load(), until=time.monotonic(), before=[broken])
+
+    assert missed == "F1 with seed 7"

@@ -40,16 +40,15 @@ async def sessions_ended(world: World, rng: Random) -> None:
     async with connected(world.stack.infrastructure.admin_url) as admin:
         for _ in range(60):
             kind, which = rng.choice(list(SESSIONS.items()))
-            sessions = await admin.fetch(
+            there = await admin.fetch(
                 f"""
-                SELECT pg_terminate_backend(pid) FROM (
-                    SELECT pid FROM pg_stat_activity
-                     WHERE datname LIKE 'covey%' AND pid <> pg_backend_pid() AND ({which})
-                     ORDER BY random() LIMIT 2
-                ) AS chosen
+                SELECT pid FROM pg_stat_activity
+                 WHERE datname LIKE 'covey%' AND pid <> pg_backend_pid() AND ({which}) ORDER BY pid
                 """
             )
-            ended[kind] += len(sessions)
+            chosen = rng.sample([row["pid"] for row in there], min(2, len(there)))
+            await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", chosen)
+            ended[kind] += len(chosen)
             await asyncio.sleep(0.4)
     assert all(ended[each] for each in OFTEN), f"it did not strike: {ended}"
 
