@@ -77,7 +77,7 @@ def growth(what: str, sizes: Sequence[int], costs_us: Sequence[float]) -> list[F
             ours=costs_us[place],
             limit=min(costs_us[:place]),
             at_most=1.3,
-            note=f"With the first backlog, of {sizes[0]:,}, it is {costs_us[0]:.1f} us: what a beginning costs is part of it.",
+            note=f"With the first backlog, of {sizes[0]:,}, it is {costs_us[0]:.1f} us: a beginning costs, too.",
         )
         for place, size in enumerate(sizes)
         if place

@@ -92,3 +92,40 @@ def test_the_headers_that_its_code_sets_are_in_the_document(operation: Operation
 def test_some_of_them_are_commands_and_edits() -> None:
     assert any("Idempotency-Key" in operation.asked for operation in OPERATIONS)
     assert any("If-Match" in operation.asked for operation in OPERATIONS)
+
+
+OF_BROWSERS = {"MadeCredential", "MadeResponse", "ShownCredential", "ShownResponse"}
+"""What browsers send of a passkey: later ones may say more (WebAuthn), of which nothing is kept."""
+
+
+def bodies(schema: Any, components: dict[str, Any], seen: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object with named fields that a JSON body can hold, with its name in the document."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from bodies(each, components, seen)
+    elif isinstance(schema, dict):
+        if (reference := schema.get("$ref")) and reference not in seen:
+            seen.add(reference)
+            name = reference.rpartition("/")[2]
+            if "properties" in components[name]:
+                yield name, components[name]
+            yield from bodies(components[name], components, seen)
+        for key, each in schema.items():
+            if key not in ("$ref", "examples", "default", "discriminator"):
+                yield from bodies(each, components, seen)
+
+
+@pytest.mark.parametrize("service", topology.SERVICES, ids=lambda service: service.name)
+def test_a_body_takes_no_field_that_it_does_not_name(service: topology.Service) -> None:
+    app = create_app(importlib.import_module(f"{service.package}.app").service, cast("Context", None))
+    document = app.openapi()
+    said = [
+        operation["requestBody"]["content"]["application/json"]["schema"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
+    ]
+    found = dict(bodies(said, document["components"]["schemas"], set()))
+    assert found or not said
+    taking_more = {name for name, schema in found.items() if schema.get("additionalProperties") is not False}
+    assert taking_more == found.keys() & OF_BROWSERS

@@ -81,9 +81,9 @@ def test_without_settings_a_service_does_not_start(service: Any) -> None:
 
 
 FORMATS = {
-    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----",
     "a private JWK": r"""["']d["']\s*:\s*["'][A-Za-z0-9_-]{40,}["']""",
-    "a password in an address": r"\b[a-z+]+://[^\s/:@{}$<>]+:[^\s/:@{}$<>]{8,}@(?![\w.-]*\.example\b)",
+    "a password in an address": r"\b[a-z+]+://[^\s/:@{}$<>]+:[^\s/:@{}$<>]{8,}@(?![\w.-]*\.example(?![\w.-]))",
     "a key of a cloud": r"\b(AKIA|ASIA)[A-Z0-9]{16}\b",
     "a token of a forge": r"\bgh[pousr]_[A-Za-z0-9]{36}\b|\bglpat-[A-Za-z0-9_-]{20}\b",
 }

@@ -31,6 +31,9 @@ def repository(*answers: str) -> Iterator[dict[str, str]]:
             if answer == "hang up":
                 self.connection.close()
                 return
+            if answer == "away":
+                self.send_error(503)
+                return
             self.send_response(200)
             self.send_header("Content-Length", str(len(JAR)))
             self.end_headers()
@@ -40,21 +43,29 @@ def repository(*answers: str) -> Iterator[dict[str, str]]:
             """Nothing: it is a test."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield {"test": f"http://127.0.0.1:{server.server_port}"}
-        server.shutdown()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        try:
+            yield {"test": f"http://127.0.0.1:{server.server_port}"}
+        finally:
+            server.shutdown()
 
 
-@pytest.mark.parametrize("broken", ["hang up", "cut off", "another"])
-def test_what_broke_off_is_fetched_again(broken: str, tmp_path: Path) -> None:
-    with repository(broken, "good") as repositories:
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.mark.parametrize("broken", ["hang up", "cut off", "another", "away"])
+def test_what_broke_off_is_fetched_again_and_once_more(broken: str, tmp_path: Path) -> None:
+    with repository(broken, broken, "good") as repositories:
         maven = MavenContext(repo_cache=tmp_path, remote_repos=repositories)
         path = genuine(maven, COORDINATE, CHECKSUM, pauses_s=[0, 0, 0])
     assert path.read_bytes() == JAR
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"), [("hang up", "onnection"), ("another", "not the file that kafka.lock names")]
+    ("broken", "said"),
+    [("hang up", "onnection"), ("away", "not found"), ("another", "not the file that kafka.lock names")],
 )
 def test_who_never_gets_it_is_told_which_and_why(broken: str, said: str, tmp_path: Path) -> None:
     with repository(broken) as repositories, pytest.raises(StartFailed) as why:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -87,7 +88,10 @@ class Toy:
     async def owner_waits(self) -> bool:
         """Whether a statement of the owner waits for a lock."""
         async with self.owner.connect() as connection:
-            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = current_user"
+            waiting = """
+                SELECT 1 FROM pg_stat_activity
+                 WHERE wait_event_type = 'Lock' AND usename = current_user AND datname = current_database()
+            """
             return bool(await connection.scalar(text(waiting)))
 
     async def run(self, *statements: str) -> None:
@@ -271,6 +275,41 @@ async def test_a_guard_that_was_switched_off_is_put_up_again(toy: Toy) -> None:
             assert list(await worker.scalars(text(query))) == ["ours", "theirs"]
 
 
+async def test_a_policy_that_was_left_without_its_role_is_made_again(toy: Toy) -> None:
+    """As ``DROP OWNED`` leaves it, and a role that is made anew under its name."""
+    await toy.run(f"ALTER POLICY whole ON note TO {ROLES.owner}", f"ALTER POLICY in_sight ON scrap TO {ROLES.worker}")
+    await guard_groups(toy.owner, ROLES)
+    async with toy.as_request() as session, toy.transaction() as worker:
+        await see_group(session, OURS)
+        assert list(await session.scalars(text(SCRAPS))) == ["ours"]
+        assert list(await worker.scalars(text(NOTES))) == ["ours", "theirs"]
+
+
+async def test_where_ways_of_different_lengths_lead_to_a_group_all_are_asked(toy: Toy) -> None:
+    await toy.run(
+        'CREATE TABLE knot (note int REFERENCES note, line int, owner int, FOREIGN KEY (owner, line) REFERENCES "odd line")'
+    )
+    await guard_groups(toy.owner, ROLES)
+    await toy.run("INSERT INTO knot (note, owner, line) VALUES (1, 1, 1), (1, 2, 2), (2, 2, 2)")
+    async with toy.as_request() as session:
+        await see_group(session, OURS)
+        assert [tuple(row) for row in await session.execute(text("SELECT note, owner FROM knot"))] == [(1, 1)]
+
+
+async def test_tables_that_refer_to_each_other_are_guarded_by_the_way_that_leads_to_a_group(toy: Toy) -> None:
+    await toy.run(
+        "CREATE TABLE hen (id int PRIMARY KEY, note int REFERENCES note, egg int)",
+        "CREATE TABLE egg (id int PRIMARY KEY, hen int REFERENCES hen)",
+        "ALTER TABLE hen ADD FOREIGN KEY (egg) REFERENCES egg",
+    )
+    await guard_groups(toy.owner, ROLES)
+    await toy.run("INSERT INTO hen VALUES (1, 1), (2, 2)", "INSERT INTO egg VALUES (1, 1), (2, 2)")
+    async with toy.as_request() as session:
+        await see_group(session, OURS)
+        assert list(await session.scalars(text("SELECT id FROM hen"))) == [1]
+        assert list(await session.scalars(text("SELECT id FROM egg"))) == [1]
+
+
 async def test_another_owner_sees_all_once_it_is_guarded_for_it(toy: Toy) -> None:
     await guard_groups(toy.owner, replace(ROLES, owner=ROLES.worker))
     async with toy.owner.connect() as connection:
@@ -288,6 +327,16 @@ async def test_what_leads_to_no_group_any_more_is_let_go(toy: Toy) -> None:
     async with toy.as_request() as session:
         assert list(await session.scalars(text(SCRAPS))) == ["ours", "theirs"]
         assert list(await session.scalars(text(LINES))) == []
+
+
+async def test_policies_of_its_own_outlast_those_that_are_let_go(toy: Toy) -> None:
+    await toy.run(
+        "CREATE POLICY own ON scrap USING (words = 'theirs')",
+        'ALTER TABLE scrap DROP CONSTRAINT "scrap_note_line_fkey"',
+    )
+    await guard_groups(toy.owner, ROLES)
+    async with toy.as_request() as session:
+        assert list(await session.scalars(text(SCRAPS))) == ["theirs"]
 
 
 async def test_a_table_that_is_in_use_is_waited_for(toy: Toy) -> None:
@@ -320,7 +369,9 @@ async def test_partitions_and_what_refers_to_a_partitioned_table_are_guarded(toy
         "CREATE TABLE part (id int, group_id uuid, PRIMARY KEY (id)) PARTITION BY RANGE (id)",
         "CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (1) TO (2)",
         "CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM (2) TO (3)",
-        "CREATE TABLE refers (id int REFERENCES part)",
+        "CREATE TABLE refers (id int REFERENCES part) PARTITION BY RANGE (id)",
+        "CREATE TABLE refers_1 PARTITION OF refers FOR VALUES FROM (1) TO (2)",
+        "CREATE TABLE refers_2 PARTITION OF refers FOR VALUES FROM (2) TO (3)",
     )
     await guard_groups(toy.owner, ROLES)
     await toy.run(
@@ -329,7 +380,14 @@ async def test_partitions_and_what_refers_to_a_partitioned_table_are_guarded(toy
     )
     async with toy.as_request() as session:
         await see_group(session, OURS)
-        for table, seen in (("part", [1]), ("part_1", [1]), ("part_2", []), ("refers", [1])):
+        for table, seen in (
+            ("part", [1]),
+            ("part_1", [1]),
+            ("part_2", []),
+            ("refers", [1]),
+            ("refers_1", [1]),
+            ("refers_2", []),
+        ):
             assert list(await session.scalars(text(f"SELECT id FROM {table}"))) == seen, table
 
 
@@ -385,6 +443,9 @@ async def roles(toy: Toy, postgres: str) -> AsyncIterator[tuple[AsyncEngine, Rol
         (["GRANT odd_worker TO {request}"], 'REVOKE "odd_worker" FROM'),
         (["GRANT odd_worker TO {request} WITH INHERIT FALSE, SET FALSE"], "SET TRUE"),
         (["GRANT odd_owner TO {request}"], 'REVOKE "odd_owner"'),
+        (["GRANT odd_owner TO {request} WITH INHERIT FALSE, SET TRUE"], 'REVOKE "odd_owner"'),
+        (["GRANT odd_owner TO odd_worker"], 'REVOKE "odd_owner" FROM odd_worker'),
+        (["ALTER ROLE odd_worker SUPERUSER"], "odd_worker is SUPERUSER"),
         (["ALTER ROLE {request} BYPASSRLS"], "BYPASSRLS"),
         (["ALTER ROLE {request} SUPERUSER"], "SUPERUSER"),
         (["GRANT odd_worker TO {request} WITH INHERIT FALSE, SET TRUE"], None),
@@ -408,8 +469,9 @@ async def test_roles_by_which_nothing_would_be_kept_from_requests_are_refused(
 async def test_one_role_for_requests_and_workers_is_refused(roles: tuple[AsyncEngine, Roles]) -> None:
     admin, names = roles
     async with admin.connect() as connection:
-        for other in (replace(names, request=names.worker), replace(names, request=names.owner)):
-            with pytest.raises(CannotGuard, match="a role of its own"):
+        pairs = (("request", "worker"), ("request", "owner"), ("worker", "owner"))
+        for other in (replace(names, **{one: getattr(names, another)}) for one, another in pairs):
+            with pytest.raises(CannotGuard, match="three roles"):
                 await check_roles(connection, other)
 
 
@@ -424,5 +486,43 @@ async def test_a_migration_is_refused_before_it_changes_anything(postgres: str) 
         await migrate(urls.owner, "covey_chassis", request_url=urls.request, worker_url=urls.worker)
         async with connected(urls.owner) as owner:
             assert await owner.fetchval("SELECT version_num FROM covey_chassis_version") == "0004"
+    finally:
+        await drop_database(postgres, urls.database)
+
+
+VERSIONS = {
+    "0001": "op.execute('CREATE TABLE note (id int PRIMARY KEY, group_id uuid NOT NULL, words text NOT NULL)')",
+    "0002": """
+    assert op.get_bind().exec_driver_sql(
+        "SELECT relforcerowsecurity FROM pg_class WHERE oid = 'note'::regclass"
+    ).scalar(), "it is not guarded yet"
+    op.execute("INSERT INTO note VALUES (1, gen_random_uuid(), 'a word')")
+    assert op.get_bind().exec_driver_sql("UPDATE note SET words = 'another'").rowcount == 1
+""",
+}
+
+
+async def test_each_version_meets_guarded_tables_and_changes_their_rows(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = tmp_path / "toy_with_versions" / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    for folder in (versions, versions.parent, versions.parent.parent):
+        (folder / "__init__.py").touch()
+    before = None
+    for revision, body in VERSIONS.items():
+        (versions / f"{revision}_toy.py").write_text(
+            f"from alembic import op\n\nrevision = {revision!r}\ndown_revision = {before!r}\nbranch_labels = None\n"
+            f"depends_on = None\n\n\ndef upgrade():\n    {body.strip()}\n"
+        )
+        before = revision
+    monkeypatch.syspath_prepend(str(tmp_path))
+    urls = database_urls(postgres, "odd", Passwords.generate())
+    await create_databases(postgres, urls)
+    try:
+        for _ in range(2):  # the second finds nothing to do
+            await migrate(urls.owner, "toy_with_versions", request_url=urls.request, worker_url=urls.worker)
+        async with connected(urls.owner) as owner:
+            assert await owner.fetchval("SELECT words FROM note") == "another"
     finally:
         await drop_database(postgres, urls.database)

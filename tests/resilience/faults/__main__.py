@@ -78,7 +78,7 @@ async def _run(
 ) -> tuple[list[Round], str]:
     """What was played, and what there was no time for. Each fault is played; then again, until so many have passed.
 
-    What was played ``before`` without a violation is not played again. Everything is written to the file ``keep`` after each round.
+    What was played ``before`` without a violation is not played again. Everything is written to ``keep`` after each round.
     """
     rounds: list[Round] = list(before)
     played_before = {(each.fault.id, each.seed) for each in before if not each.violations}

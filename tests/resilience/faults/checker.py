@@ -2,8 +2,8 @@
 
 I1 no acknowledged command is lost, I2 nothing comes of a refused one, I3 nothing has its effect twice, I4 each aggregate's
 events are in order and without a gap, I5 a key stays in its partition, I6 offsets are honest, I7 all comes to rest,
-I8 poison harms nobody else, I9 a relay that was replaced deletes nothing, I10 "removed" is true, and in time, I11 copies are
-what the topics make of them. And of the harness itself: that a run which shows nothing proves nothing.
+I8 poison harms nobody else, I9 a relay that was replaced deletes nothing, I10 "removed" is true, and in time, I11 copies
+are what the topics make of them. And of the harness itself: that a run which shows nothing proves nothing.
 """
 
 from dataclasses import dataclass

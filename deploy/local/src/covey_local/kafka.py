@@ -271,10 +271,13 @@ def genuine(maven: MavenContext, coordinate: str, checksum: str, *, pauses_s: Se
     why = ""
     for pause_s in pauses_s:
         time.sleep(pause_s)
+        artifact = maven.project(group, name).at_version(version).artifact()
         try:
-            path = maven.project(group, name).at_version(version).artifact().resolve()
-        except OSError as error:  # all errors of connections are
+            path = artifact.resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # of the connection; of the repository; of what it answers
             why = str(error)
+            if artifact.cached_path is not None:
+                artifact.cached_path.unlink(missing_ok=True)  # a part of it
             continue
         if _checksum(path) == checksum:
             return path

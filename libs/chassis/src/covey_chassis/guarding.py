@@ -8,16 +8,18 @@ transaction (``access.rows``).
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from covey_chassis.transient import is_transient
+
+log = structlog.get_logger(__name__)
 
 OPEN = frozenset({"access_fact", "stored_answer"})
 """Not guarded: rights are looked up in the one for all groups, and the other is read by the account that asks."""
@@ -44,21 +46,23 @@ class Roles:
 
 
 async def check_roles(connection: AsyncConnection, roles: Roles) -> None:
-    """Make sure that policies hold for the request role, and that it can take the worker's sight where it is due.
+    """Make sure that policies hold for the request role, and that it can take the worker's sight where it is due, no more.
 
     Raises:
         CannotGuard: with what to do about it.
     """
     owner, request, worker = (_name(each) for each in (roles.owner, roles.request, roles.worker))
-    if roles.request in (roles.owner, roles.worker):
-        raise CannotGuard(f"{request} must be a role of its own, neither the owner's nor the worker's.")
+    if len({roles.owner, roles.request, roles.worker}) < 3:
+        raise CannotGuard(f"{owner}, {request} and {worker} must be three roles, each with its own URL.")
     found = (await connection.execute(_ROLES, asdict(roles))).one_or_none()
     if found is None:
         raise CannotGuard(f"{request} and {worker} must be roles of the owner's server.")
     if found.above:
-        raise CannotGuard(f"{request} is SUPERUSER or has BYPASSRLS: no policy holds for it.")
-    if found.has_owner:
-        raise CannotGuard(f"{request} has the rights of {owner}: REVOKE {owner} FROM {request};")
+        raise CannotGuard(f"{found.above} is SUPERUSER or has BYPASSRLS: no policy holds for it.")
+    if found.owners:
+        raise CannotGuard(
+            f"{found.owners} has the rights of {owner}, or can take them: REVOKE {owner} FROM {found.owners};"
+        )
     if found.has_worker:
         raise CannotGuard(
             f"{request} has the rights of {worker} all the time, so that no policy keeps anything from it. "
@@ -73,8 +77,10 @@ async def check_roles(connection: AsyncConnection, roles: Roles) -> None:
 
 _ROLES = text(
     """
-    SELECT request.rolsuper OR request.rolbypassrls AS above,
-           pg_has_role(request.oid, owner.oid, 'USAGE') AS has_owner,
+    SELECT CASE WHEN request.rolsuper OR request.rolbypassrls THEN quote_ident(request.rolname)
+                WHEN worker.rolsuper OR worker.rolbypassrls THEN quote_ident(worker.rolname) END AS above,
+           CASE WHEN pg_has_role(worker.oid, owner.oid, 'MEMBER') THEN quote_ident(worker.rolname)
+                WHEN pg_has_role(request.oid, owner.oid, 'MEMBER') THEN quote_ident(request.rolname) END AS owners,
            pg_has_role(request.oid, worker.oid, 'USAGE') AS has_worker,
            pg_has_role(request.oid, worker.oid, 'SET') AS may_be_worker
       FROM pg_roles AS request, pg_roles AS owner, pg_roles AS worker
@@ -89,8 +95,8 @@ _ROLES = text(
 async def guard_groups(engine: AsyncEngine, roles: Roles) -> None:
     """Guard what has rows of groups, and is not guarded in this way yet; let go of what has none any more.
 
-    Each table has a transaction of its own: the next one finds those that are done. A policy is known by its comment: what
-    somebody has altered by hand is not found.
+    Each table has a transaction of its own: the next one finds those that are done. A policy is known by its comment and
+    its roles: a condition that somebody has altered by hand is not found.
     """
     async with engine.begin() as connection:
         await connection.exec_driver_sql(_see_all_groups(roles.worker))
@@ -98,28 +104,51 @@ async def guard_groups(engine: AsyncEngine, roles: Roles) -> None:
         references = (await connection.execute(_REFERENCES, {"open": list(OPEN)})).all()
         guarded = {row.name: row for row in await connection.execute(_GUARDED)}
     wanted = _conditions(direct, references)
-    for table in guarded.keys() - wanted.keys():
-        await _alter(engine, _let_go(table))
+    for table in sorted(guarded.keys() - wanted.keys()):
+        log.warning("migrate.let_go", table=table)  # requests see all of it from now on
+        await _alter(engine, _let_go(table, keep=guarded[table].others))
     for table, condition in wanted.items():
         comment = f"{roles.request} sees: {condition}; {roles.owner} and {roles.worker} see all"
-        if table not in guarded or not guarded[table].forced or guarded[table].comments != [comment, comment]:
+        done = [(comment, [roles.request]), (comment, sorted([roles.owner, roles.worker]))]
+        if table not in guarded or not guarded[table].forced or _policies(guarded[table]) != done:
             await _alter(engine, _guard(table, condition, roles, comment))
 
 
-def _conditions(direct: set[str], references: Iterable[Row[Any]]) -> dict[str, str]:
-    """Which rows of each table a request sees: of those that lead to a group, where all that they refer to is seen."""
-    conditions = dict.fromkeys(direct, _IN_SIGHT)
-    left = [row for row in references if row.name not in direct]
-    while found := [row for row in left if row.parent in conditions and row.name not in conditions]:
-        reached = defaultdict(list)
-        for row in found:
-            columns = zip(row.keys, row.columns, strict=True)
-            same = " AND ".join(
-                f"belongs_to.{_name(key)} = {_name(row.name)}.{_name(column)}" for key, column in columns
-            )
-            reached[row.name].append(f"EXISTS (SELECT FROM {_name(row.parent)} AS belongs_to WHERE {same})")
-        conditions |= {name: " AND ".join(sorted(each)) for name, each in reached.items()}
+def _conditions(direct: set[str], references: Sequence[Row[Any]]) -> dict[str, str]:
+    """Which rows of each table a request sees: of those that lead to a group, where all is seen that they refer to.
+
+    Tables that refer to each other in a circle are left with the way that is the shortest.
+    """
+    conditions = dict.fromkeys(sorted(direct), _IN_SIGHT)
+    left = [row for row in references if row.name not in direct and row.parent in _leading(direct, references)]
+    while left:
+        open_ones = {row.name for row in left}
+        ready = open_ones - {row.name for row in left if row.parent in open_ones}
+        ready = ready or {row.name for row in left if row.parent in conditions}
+        for name in sorted(ready):
+            seen = {_refers(row) for row in left if row.name == name and row.parent in conditions}
+            conditions[name] = " AND ".join(sorted(seen))
+        left = [row for row in left if row.name not in ready]
     return conditions
+
+
+def _leading(direct: set[str], references: Sequence[Row[Any]]) -> set[str]:
+    """The tables from which foreign keys lead to one that names its group, and these."""
+    leading = set(direct)
+    while found := {row.name for row in references if row.parent in leading} - leading:
+        leading |= found
+    return leading
+
+
+def _refers(row: Row[Any]) -> str:
+    columns = zip(row.keys, row.columns, strict=True)
+    same = " AND ".join(f"belongs_to.{_name(key)} = {_name(row.name)}.{_name(column)}" for key, column in columns)
+    return f"EXISTS (SELECT FROM {_name(row.parent)} AS belongs_to WHERE {same})"
+
+
+def _policies(found: Row[Any]) -> list[tuple[str, list[str]]]:
+    """Comment and roles of ``in_sight`` and of ``whole``, as far as there are such."""
+    return [(each["comment"], each["roles"]) for each in found.policies]
 
 
 def _guard(table: str, condition: str, roles: Roles, comment: str) -> list[str]:
@@ -134,12 +163,14 @@ def _guard(table: str, condition: str, roles: Roles, comment: str) -> list[str]:
     ]
 
 
-def _let_go(table: str) -> list[str]:
+def _let_go(table: str, *, keep: bool) -> list[str]:
+    """``keep``: it has policies of its own."""
     name = _name(table)
+    opened = f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
     return [
         f"DROP POLICY IF EXISTS whole ON {name}",
         f"DROP POLICY IF EXISTS in_sight ON {name}",
-        f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY",
+        *([] if keep else [opened]),
     ]
 
 
@@ -200,7 +231,10 @@ _REFERENCES = text(
       JOIN pg_class AS class ON class.oid = reference.conrelid
       JOIN pg_namespace AS schema ON schema.oid = class.relnamespace AND schema.nspname = current_schema()
       JOIN pg_class AS parent ON parent.oid = reference.confrelid AND parent.relnamespace = schema.oid
-     WHERE reference.contype = 'f' AND reference.conparentid = 0 AND class.oid <> parent.oid
+     WHERE reference.contype = 'f' AND class.oid <> parent.oid
+       AND NOT EXISTS (  -- what a reference to a partitioned table becomes for each of its partitions
+           SELECT FROM pg_constraint AS whole WHERE whole.oid = reference.conparentid AND whole.conrelid = class.oid
+       )
        AND class.relname <> ALL(CAST(:open AS name[]))
      ORDER BY 1, 2
     """
@@ -208,11 +242,16 @@ _REFERENCES = text(
 _GUARDED = text(
     """
     SELECT class.relname AS name, class.relrowsecurity AND class.relforcerowsecurity AS forced,
-           array_agg(obj_description(policy.oid, 'pg_policy') ORDER BY policy.polname) AS comments
+           coalesce(jsonb_agg(jsonb_build_object(
+               'comment', obj_description(policy.oid, 'pg_policy'),
+               'roles', ARRAY(SELECT CAST(rolname AS text) FROM pg_roles
+                               WHERE oid = ANY(policy.polroles) ORDER BY CAST(rolname AS text) COLLATE "C")
+           ) ORDER BY policy.polname) FILTER (WHERE policy.polname IN ('in_sight', 'whole')), '[]') AS policies,
+           bool_or(policy.polname NOT IN ('in_sight', 'whole')) AS others
       FROM pg_policy AS policy
       JOIN pg_class AS class ON class.oid = policy.polrelid
       JOIN pg_namespace AS schema ON schema.oid = class.relnamespace AND schema.nspname = current_schema()
-     WHERE policy.polname IN ('in_sight', 'whole')
      GROUP BY class.oid, class.relname
+    HAVING bool_or(policy.polname IN ('in_sight', 'whole'))
     """
 )
