@@ -240,6 +240,7 @@ async def _growth(stand: Stand, book: Book, day: int, backlogs: Sequence[int]) -
             ours=at_the_end,
             limit=at_a_tenth,
             at_most=1.05,
+            note="A page at a time, each in a transaction of its own.",
         ),
     ]
 

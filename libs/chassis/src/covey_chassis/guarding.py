@@ -117,10 +117,11 @@ async def guard_groups(engine: AsyncEngine, roles: Roles) -> None:
 def _conditions(direct: set[str], references: Sequence[Row[Any]]) -> dict[str, str]:
     """Which rows of each table a request sees: of those that lead to a group, where all is seen that they refer to.
 
-    Tables that refer to each other in a circle are left with the way that is the shortest.
+    Of tables that refer to each other in a circle, the shortest way out of it counts.
     """
     conditions = dict.fromkeys(sorted(direct), _IN_SIGHT)
-    left = [row for row in references if row.name not in direct and row.parent in _leading(direct, references)]
+    leading = _leading(direct, references)
+    left = [row for row in references if row.name not in direct and row.parent in leading]
     while left:
         open_ones = {row.name for row in left}
         ready = open_ones - {row.name for row in left if row.parent in open_ones}
