@@ -116,8 +116,8 @@ async def _removals(stand: Stand) -> list[Figure]:
 
 def _figures(what: str, took_s: Sequence[float]) -> list[Figure]:
     note = (
-        f"p99 of {len(took_s)}: {percentile(list(took_s), 99) * 1000:.0f} ms. The removal's commit; to each of four services "
-        "an answer, facts and lease, the locks, the acknowledgement, the next poll; the note that all have acknowledged."
+        f"p99 of {len(took_s)}: {percentile(list(took_s), 99) * 1000:.0f} ms. The removal's commit; to each of four "
+        "services an answer, facts and lease, the locks, the acknowledgement, the next poll; that all have said so."
     )
     return [Figure(what=f"{what}: p50", unit="ms", ours=median(took_s) * 1000, at_most=50, note=note)]
 
