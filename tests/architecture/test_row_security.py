@@ -33,9 +33,7 @@ GUARDED = {
 """By hand: what a service has of groups is seen here, and so is what comes to be guarded, or no longer is."""
 
 DIRECT = (
-    "((group_id = ( SELECT sight_group() AS sight_group)) OR (group_id IN "
-    "( SELECT access_held.group_id FROM access_held "
-    "WHERE (access_held.account_id = ( SELECT sight_account() AS sight_account)))))"
+    "((group_id = ( SELECT sight_group() AS sight_group)) OR (group_id IN ( SELECT sight_groups() AS sight_groups)))"
 )
 """As PostgreSQL writes down what a request sees of a table that names the group itself."""
 

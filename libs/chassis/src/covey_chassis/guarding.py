@@ -204,10 +204,7 @@ def _literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-_IN_SIGHT = (
-    "group_id = (SELECT sight_group()) OR group_id IN "
-    "(SELECT access_held.group_id FROM access_held WHERE access_held.account_id = (SELECT sight_account()))"
-)
+_IN_SIGHT = "group_id = (SELECT sight_group()) OR group_id IN (SELECT sight_groups())"
 _DIRECT = text(
     """
     SELECT class.relname
