@@ -12,8 +12,8 @@ from .world import Shape, World, running_world
 
 pytestmark = pytest.mark.timeout(420)
 
-LOAD = Load(rate_per_s=20)
-"""Half of what the whole run asks for: a machine that others use, too, has to come to rest in a minute all the same."""
+LOAD = Load(rate_per_s=12)
+"""As the runs of a million events: a machine that others use, too, has to come to rest in a minute all the same."""
 SEED = 7
 SHORT = ("F3", "F4", "F5", "F8", "F12", "F21")
 """Relay and consumer killed at failpoints, a relay that is a zombie, broker and database killed, poison."""
