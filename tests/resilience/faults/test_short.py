@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from .world import Shape, World, running_world
 
 pytestmark = pytest.mark.timeout(420)
 
-LOAD = Load(rate_per_s=12)
-"""As the runs of a million events: a machine that others use, too, has to come to rest in a minute all the same."""
+LOAD = Load(rate_per_s=20)
+"""Of people, without imports all the time: a slow machine comes to rest in a minute, too. ``make faults`` has both."""
 SEED = 7
 SHORT = ("F3", "F4", "F5", "F8", "F12", "F21")
 """Relay and consumer killed at failpoints, a relay that is a zombie, broker and database killed, poison."""
@@ -45,7 +46,8 @@ def proves_something(played: Round) -> None:
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.id in SHORT], ids=lambda fault: fault.id)
 async def test_every_promise_is_kept(world: World, fault, tmp_path: Path):
-    proves_something(await play(world, fault, seed=SEED, folder=tmp_path, load=LOAD))
+    played = await play(world, replace(fault, storms=False), seed=SEED, folder=tmp_path, load=LOAD)
+    proves_something(played)
 
 
 async def test_after_all_of_them_copies_are_what_the_topics_make_of_them(world: World):
