@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from covey_chassis.access import Actor, By, Right, StaffRight, requires, see_all_groups, see_group, signed_on
+from covey_chassis.access import Actor, By, Right, StaffRight, requires, see_all_groups, signed_on
 from covey_chassis.access.checking import Held
 from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, refuses, service_router
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,7 +73,6 @@ async def read_own_access(by: By, session: Session, ctx: Ctx) -> OwnAccess:
     firms = (await session.execute(_FIRMS, named)).all()
     await see_all_groups(session)  # codes wait in groups in which nothing is held yet
     waiting = (await session.execute(_WAITING, named)).one()
-    await see_group(session, None)
     return OwnAccess(
         account_id=account.id,
         user_id=account.user_id,
