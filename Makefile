@@ -22,8 +22,17 @@ run: .venv/ready  ## everything, with real Kafka and PostgreSQL; Ctrl-C ends it,
 demo: .venv/ready  ## the main job and a season of renewals, checked from outside; KILL=seed kills services while it runs
 	$(BIN)/covey demo $(if $(KILL),--kill $(KILL))
 
-test: .venv/ready  ## every test, on real Kafka and PostgreSQL
+# Each of these has its databases to itself, so that two may run at once; the others start whole stacks and strike them.
+SIDE_BY_SIDE := libs $(filter-out services/portal,$(wildcard services/*)) tests/architecture tests/bench tests/contracts
+ONE_BY_ONE := services/portal deploy $(filter-out $(SIDE_BY_SIDE),$(wildcard tests/*))
+
+test: .venv/ready  ## every test, on real Kafka and PostgreSQL; ARGS=... runs some
+ifdef ARGS
 	$(BIN)/pytest $(ARGS)
+else
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(SIDE_BY_SIDE)
+	$(BIN)/pytest $(ONE_BY_ONE)
+endif
 
 check: .venv/ready  ## format, lint, types, boundaries, generated files
 	$(BIN)/ruff format --check .

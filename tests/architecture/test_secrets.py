@@ -34,7 +34,7 @@ def _parts(annotation: object) -> set[object]:
 
 
 EVERY = sorted(
-    {(kind, name) for kind in KINDS for name, _ in secrets(kind)}, key=lambda each: (each[0].__name__, each[1])
+    {(kind, name) for kind in KINDS for name, _ in secrets(kind)}, key=lambda each: (each[0].__module__, each[1])
 )
 by_secret = pytest.mark.parametrize(("kind", "name"), EVERY, ids=[f"{kind.__module__}-{name}" for kind, name in EVERY])
 

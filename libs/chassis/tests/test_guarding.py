@@ -27,7 +27,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-OURS, THEIRS = new_id(), new_id()
+OURS, THEIRS = UUID("01a21e23-6972-7099-844f-dfaa586fe912"), UUID("01a21e23-a2f2-7765-9be8-fb8d5ff5ac36")
 ROLES = Roles(owner="covey_chassis_owner", request="covey_chassis_request", worker="covey_chassis_worker")
 TABLES = """
     CREATE TABLE note (id int PRIMARY KEY, group_id uuid NOT NULL, words text NOT NULL);

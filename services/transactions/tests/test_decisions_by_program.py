@@ -284,7 +284,7 @@ async def test_a_command_that_says_nothing_sensible_is_told_field_by_field_and_w
     assert await reviewing.covey.parked() == []
 
 
-@pytest.mark.parametrize("about", [None, "", "Secret", str(uuid4()), 12, ["Secret"]])
+@pytest.mark.parametrize("about", [None, "", "Secret", HELPER, 12, ["Secret"]])
 async def test_a_command_is_about_the_transaction_that_it_was_sent_for(reviewing, about):
     transaction_id, program = await reviewing.submitted(), await reviewing.program()
 

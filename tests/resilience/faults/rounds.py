@@ -25,10 +25,6 @@ STRIKE_S = 240.0
 """After so long a strike is given up."""
 REST_S = 60.0
 """So soon after the healing all has to have come to rest."""
-PIECE_ROWS = 2000
-"""Of one import: the next one begins when it is done."""
-BEHIND = 6000
-"""And when no more records than so many wait for all consumers: a load that outruns them would prove nothing."""
 
 
 async def _nothing(_world: World, _rng: Random) -> None:
@@ -55,12 +51,17 @@ class Round:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What the platform has to do in a round, beside imports, one after the other."""
+    """What the platform has to do in a round. Imports come one after the other."""
 
     warm_up_s: float = 5.0
     """So long before the strike."""
     rate_per_s: float = 40.0
     """Operations of all clients together, if nothing is slow."""
+    import_rows: int = 2000
+    """Of one import, each of which is an event."""
+    behind: int = 6000
+    """An import begins when no more records than so many wait for all consumers: a load that outruns them would prove
+    nothing."""
 
 
 async def play(
@@ -85,7 +86,7 @@ async def play(
                 acting(
                     world.platform, world.cast, folder, name=name, seed=rng.randrange(2**31), rate_per_s=load.rate_per_s
                 ) as history,
-                storming(world, folder / name, histories, seed=seed) if fault.storms else nullcontext(),
+                storming(world, folder / name, histories, load, seed=seed) if fault.storms else nullcontext(),
             ):
                 histories.append(history)
                 await asyncio.sleep(load.warm_up_s)
@@ -166,13 +167,13 @@ async def _strike(world: World, fault: Fault, rng: Random) -> list[str]:
 
 
 @asynccontextmanager
-async def storming(world: World, folder: Path, histories: list[Path], *, seed: int) -> AsyncIterator[None]:
+async def storming(world: World, folder: Path, histories: list[Path], load: Load, *, seed: int) -> AsyncIterator[None]:
     """One import after the other for the block, each with a history of its own. The last one is waited for."""
     over = asyncio.Event()
 
     async def keep_up() -> bool:
         with suppress(*AWAY):
-            return sum((await world.behind()).values()) <= BEHIND
+            return sum((await world.behind()).values()) <= load.behind
         return False
 
     async def go_on() -> None:
@@ -180,7 +181,7 @@ async def storming(world: World, folder: Path, histories: list[Path], *, seed: i
             if over.is_set():
                 return
             histories.append(folder / f"storm-{number}.jsonl")
-            await storm(world.platform, histories[-1], rows=PIECE_ROWS, seed=seed)
+            await storm(world.platform, histories[-1], rows=load.import_rows, seed=seed)
             while not over.is_set() and not await keep_up():
                 await asyncio.sleep(0.5)
 

@@ -8,6 +8,7 @@ the real inbox, and ``Harness.published`` reads what waits in the outbox.
 import io
 import json
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ from covey_chassis.http import TransactionRoute
 from covey_chassis.ids import new_id
 from covey_chassis.logs import configure_logging
 from covey_chassis.migrate import migrate
+from covey_chassis.probes import Check
 from covey_chassis.running import Running
 from covey_chassis.service import Context, Service
 from covey_chassis.settings import KafkaSettings, ServiceSettings
@@ -370,6 +372,26 @@ class Harness:
             await clock.move_date(session, (to - real).days)
 
 
+class _App:
+    """A service's application, which takes longer to make than most tests: one answers for one test after the other."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self.asgi = create_app(
+            running.service, running.context, ready=self._ready, live=self._live, lifespan=no_lifespan
+        )
+
+    def answer_for(self, running: Running) -> None:
+        self.running = running
+        self.asgi.state.context = running.context
+
+    def _ready(self) -> Sequence[tuple[str, Check]]:
+        return self.running.ready()
+
+    def _live(self) -> Sequence[tuple[str, Check]]:
+        return self.running.live()
+
+
 ServiceHarness = Callable[..., AbstractAsyncContextManager[Harness]]
 
 
@@ -379,20 +401,24 @@ def service_harness(new_database: NewDatabase, sealing_keys: Path, signing_key: 
 
     It needs no lease: its facts of access count as its own.
     """
+    apps: defaultdict[int, list[_App]] = defaultdict(list)
 
     @asynccontextmanager
     async def harness(service: Service, **overrides: Any) -> AsyncIterator[Harness]:
         async with new_database(service.package) as urls:
             settings = service_settings(service, urls, sealing_keys, **overrides)
             running = Running(service, settings)
-            app = create_app(service, running.context, ready=running.ready, live=running.live, lifespan=no_lifespan)
-            harness = Harness(service, running.context, app, signing_key, _NOT_YET)
+            idle = apps[id(service)]
+            app = idle.pop() if idle else _App(running)
+            app.answer_for(running)
+            harness = Harness(service, running.context, app.asgi, signing_key, _NOT_YET)
             async with harness.transaction() as session:
                 await session.execute(text("UPDATE access_applier SET authority = true"))
             try:
                 async with await harness.staff_member(*StaffRight) as harness.api:
                     yield harness
             finally:
+                idle.append(app)
                 await running.context.requests.close()
                 await running.context.workers.close()
 
