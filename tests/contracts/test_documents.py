@@ -119,12 +119,14 @@ def test_a_service_may_write_what_it_owns_and_read_what_it_listens_to_and_nothin
     assert rights("membership") == {
         ("topic", "covey.group.registered.v1", "write"),
         ("topic", "covey.group.changed.v1", "write"),
+        ("topic", "covey.membership-act.recorded.v1", "write"),
         ("topic", "covey.review.approved.v1", "read"),
         ("group", "membership.", "read"),
     }
     assert rights("renewals") == {
         ("topic", "covey.renewal.available.v1", "write"),
         ("topic", "covey.renewal.changed.v1", "write"),
+        ("topic", "covey.renewals-act.recorded.v1", "write"),
         ("topic", "covey.group.registered.v1", "read"),
         ("topic", "covey.group.changed.v1", "read"),
         ("topic", "covey.firm.registered.v1", "read"),

@@ -202,6 +202,13 @@ async def test_every_kind_of_event_is_published_as_its_schema_says(
         faults.refuse, faults.code = 1, 550
         await notifications.work("mailer-1")
 
+        stranger = await renewals.person()
+        assert (await stranger.get(f"/v1/groups/{uuid4()}/renewals")).status_code == 403
+        failed = (await notifications.api.get("/v1/notifications", params={"status": "failed"})).json()["items"][0][
+            "id"
+        ]
+        assert (await notifications.api.post(f"/v1/notifications/{failed}/resend", headers=command())).is_success
+
         published: Facts = {}
         for service in (membership, identity, transactions, renewals, notifications):
             published |= await waiting(service)

@@ -117,6 +117,8 @@ async def collect(
                 if sequence != before or (name, aggregate) in told:
                     evidence.sequences[name, aggregate] = (before, sequence)
             if name == "identity":
+                ids = [op.id for op in evidence.ops if op.is_command]
+                evidence.audited = dict(await database.fetch(AUDITED, ids))
                 evidence.removals = [Removal(*row) for row in await database.fetch(REMOVALS, since.at[name])]
             if name == "notifications":
                 mails = await _mails(platform, after=since.last_mail)
@@ -180,6 +182,12 @@ async def _add_notes(evidence: Evidence, database: asyncpg.Connection, service: 
     evidence.relay_acts += [RelayAct(service, *row) for row in await database.fetch(RELAY_ACTS, since[1])]
 
 
+AUDITED = """
+    SELECT correlation_id, count(*) FROM audit_entry
+     WHERE outcome = 'done' AND correlation_id = ANY($1)
+       AND act ~ '^(membership|transactions|renewals|notifications)[.]'
+     GROUP BY correlation_id
+"""
 AGGREGATES = """
     SELECT quote_ident(c.relname), quote_ident(k.attname)
       FROM pg_index i

@@ -177,6 +177,8 @@ class Evidence:
     """Of the events by which a renewal becomes available: the group's ID and the year, by the event's ID."""
     committed: set[str] = field(default_factory=set)
     """Keys of commands whose answers are stored: they were committed with what the command did."""
+    audited: dict[str, int] = field(default_factory=dict)
+    """How many entries the audit has of a command that another service than identity has done, by its ID."""
     sequences: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     """Of each aggregate, by service and ID, that has moved or is told of: its sequence at the mark and at the end."""
     inbox: dict[str, dict[str, int]] = field(default_factory=dict)

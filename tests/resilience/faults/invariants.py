@@ -45,6 +45,21 @@ def no_command_is_lost(case: Case) -> Iterator[str]:
     yield from _events_had_no_effect(case)
     yield from _copies_stay_behind(case)
     yield from _letters_were_not_sent(case)
+    yield from (
+        f"{_named(op)} was done, and the audit has no entry of it" for op, entries in _audited(case) if not entries
+    )
+
+
+def _audited(case: Case) -> Iterator[tuple[Op, int]]:
+    """Commands of other services than identity that were done, and how many entries the audit has of each.
+
+    Identity's own stand in the audit with what they changed, in one transaction.
+    """
+    evidence = case.evidence
+    for op in evidence.ops:
+        told_of = op.is_command and op.service != "identity" and not evidence.restored & {op.service, "identity"}
+        if told_of and (op.outcome == "ok" or op.id in evidence.committed):
+            yield op, evidence.audited.get(op.id, 0)
 
 
 def _commands_left_nothing(case: Case) -> Iterator[str]:
@@ -118,6 +133,8 @@ def nothing_comes_of_a_refusal(case: Case) -> Iterator[str]:
             yield f"{_named(op)} was refused with {op.status}, and {_at(told[0])} tells of it"
         if op.outcome == "unknown" and told and op.id not in case.evidence.committed:
             yield f"{_named(op)} is not committed, and {_at(told[0])} tells of it"
+        if op.outcome != "ok" and op.id in case.evidence.audited and op.id not in case.evidence.committed:
+            yield f"{_named(op)} was not done, and the audit has an entry of it"
     for (service, aggregate), events in case.numbered.items():
         _, after = case.evidence.sequences.get((service, aggregate), (0, 0))
         for event in events:
@@ -175,6 +192,7 @@ def _events_are_told_twice(case: Case) -> Iterator[str]:
 
 
 def _events_have_two_effects(case: Case) -> Iterator[str]:
+    yield from (f"{_named(op)} has {entries} entries in the audit" for op, entries in _audited(case) if entries > 1)
     for consumer, entered in case.evidence.inbox.items():
         yield from (
             f"{consumer} has taken event {event_id} {times} times" for event_id, times in entered.items() if times > 1

@@ -93,6 +93,7 @@ def right() -> Evidence:
             record(1, of="removal", offset=0, topic=ACCESS, type=ACCESS, key="grant", id="gone", source="/identity"),
         ],
         committed={"first", "second", "early", "removal"},
+        audited={"first": 1, "second": 1, "early": 1},
         sequences={("membership", GROUP): (0, 3), ("identity", "grant"): (0, 1)},
         inbox={name: {f"event-{number}": 1 for number in (1, 2, 3)} for name in LISTENERS},
         subscriptions={name: frozenset({CHANGED}) for name in LISTENERS},
@@ -154,6 +155,18 @@ def poisoned(story: Evidence, **more: object) -> Poison:
     story.poisons.append(replace(poison, **more))
     story.dead_letters += [DeadLetter(name, CHANGED, 1, 7, b"key", b"value") for name in LISTENERS]
     return poison
+
+
+def the_audit_has_no_entry_of_a_command(story: Evidence) -> None:
+    del story.audited["first"]
+
+
+def the_audit_tells_of_what_was_not_done(story: Evidence) -> None:
+    story.audited["refused"] = 1
+
+
+def the_audit_tells_of_a_command_twice(story: Evidence) -> None:
+    story.audited["first"] = 2
 
 
 def an_acknowledged_command_is_not_committed(story: Evidence) -> None:
@@ -478,6 +491,13 @@ BROKEN: list[tuple[Callable[[Evidence], object], str, str]] = [
     (a_copy_stays_behind, "I1", "renewals.book has a-group as of event 2, not 3"),
     (a_copy_is_never_made, "I1", "renewals.book has a-group as of event 0, not 3"),
     (a_letter_is_lost, "I1", "the mail server never took <letter>"),
+    (the_audit_has_no_entry_of_a_command, "I1", "first at membership was done, and the audit has no entry of it"),
+    (
+        the_audit_tells_of_what_was_not_done,
+        "I2",
+        "refused at membership was not done, and the audit has an entry of it",
+    ),
+    (the_audit_tells_of_a_command_twice, "I3", "first at membership has 2 entries in the audit"),
     (a_refused_command_is_committed, "I2", "refused at membership was refused with 412, and is committed"),
     (a_refused_command_is_told, "I2", "was refused with 412, and covey.group.changed.v1/0/4"),
     (an_unknown_command_is_told_and_not_committed, "I2", "lost at membership is not committed, and"),
@@ -605,6 +625,7 @@ def who_comes_back_is_answered_again(story: Evidence) -> None:
     story.ops.append(op("back", "ok", "write", person="them", invoked_at=20.9, shows=True))
     story.records.append(record(4, of="back", offset=4))
     story.committed.add("back")
+    story.audited["back"] = 1
     story.sequences["membership", GROUP] = (0, 4)
     story.effects += effects_of(4)
     for name in LISTENERS:

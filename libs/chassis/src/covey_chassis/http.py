@@ -26,6 +26,7 @@ from covey_chassis.idempotency import ABOUT, CLAIM, Claim, IdempotencyKey, Repla
 from covey_chassis.paging import After, Limit, Page, page_of
 from covey_chassis.problems import refuses
 from covey_chassis.reading import ReadRequest, check_accept, check_address, check_content_type
+from covey_chassis.recording import DENIALS, record_done, record_refused
 from covey_chassis.transaction import WORK, Ctx, Session, Work, context_of
 from covey_chassis.versions import StaleVersion, Version, check_version, set_etag
 
@@ -65,20 +66,28 @@ class TransactionRoute(APIRoute):
 
         async def in_one_transaction(request: Request) -> Response:
             request = await self._let_in(request)
-            async with AsyncExitStack() as stack:
-                work = Work(getattr(context_of(request), self.role), stack)
-                request.scope[WORK] = work
-                try:
-                    response = await handle(request)
-                except Replay as replay:
-                    return replay.response
-                if response.status_code < 400:
-                    await _finish(request, work, response)
-            if work.afterwards is not None and response.status_code < 400:
-                response = await work.afterwards() or response
-            return response
+            try:
+                return await self._answer(handle, request)
+            except DENIALS as denial:
+                await record_refused(request, denial)
+                raise
 
         return in_one_transaction
+
+    async def _answer(self, handle: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+        """The route's answer, once its transaction is committed."""
+        async with AsyncExitStack() as stack:
+            work = Work(getattr(context_of(request), self.role), stack)
+            request.scope[WORK] = work
+            try:
+                response = await handle(request)
+            except Replay as replay:
+                return replay.response
+            if response.status_code < 400:
+                await _finish(request, work, response)
+        if work.afterwards is not None and response.status_code < 400:
+            response = await work.afterwards() or response
+        return response
 
     async def _let_in(self, request: Request) -> Request:
         """The request, readable and of a media type that the route takes; whoever may not come in is refused first."""
@@ -103,6 +112,7 @@ class TransactionRoute(APIRoute):
 
 
 async def _finish(request: Request, work: Work, response: Response) -> None:
+    await record_done(request, work)
     claim = request.scope.get(CLAIM)
     if not isinstance(claim, Claim) or response.status_code >= 300:
         await work.commit()

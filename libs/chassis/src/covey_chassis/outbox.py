@@ -69,6 +69,12 @@ def emit(session: AsyncSession, aggregate: Aggregate, event: Event) -> None:
     session.info[EMITTED] = True
 
 
+def emit_unnumbered(session: AsyncSession, event: Event) -> None:
+    """Publish what has no place in an aggregate's history, once the transaction commits."""
+    session.add(OutboxRow(**_columns(event, None)))
+    session.info[EMITTED] = True
+
+
 _EMIT_ROWS = text(
     """
     INSERT INTO outbox (event_id, topic, key, sequence, occurred_at, correlation_id, causation_id, traceparent, payload)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 
 import structlog
+from covey_contracts.acts import Origin
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from sqlalchemy import QueuePool, text
@@ -52,6 +53,8 @@ class Running:
         self._notifier = Notifier(url, self.relay)
         clock = Clock(settings.zone)
         keyring = Keyring(settings.sealing_public_keys, settings.sealing_private_keys)
+        if service.acts is not None:
+            keyring.newest_of(Origin.sealed_for)  # or the first command would fail for want of it, hours later
         pool_size = settings.database_pool_size
         self.context = Context(
             name=service.name,
@@ -68,6 +71,7 @@ class Running:
             clock=clock,
             keyring=keyring,
             verifier=Verifier(settings.token_keys, settings.keys_url),
+            acts=service.acts,
         )
         self.applier = self._applier()
         self.subscriptions: list[Subscription] = []

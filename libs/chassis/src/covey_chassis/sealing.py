@@ -33,11 +33,20 @@ class Keyring:
         Raises:
             NoKey: the listener has no public key here.
         """
-        kids = sorted((kid for kid in self._public if kid.rsplit("-", 1)[0] == body.sealed_for), key=_number)
+        kid = self.newest_of(body.sealed_for)
+        header = {"alg": ALGORITHMS[0], "enc": ALGORITHMS[1], "kid": kid}
+        return jwe.encrypt_compact(header, body.model_dump_json().encode(), self._public[kid], ALGORITHMS)
+
+    def newest_of(self, listener: str) -> str:
+        """The ID of the key with which something is sealed for this listener.
+
+        Raises:
+            NoKey: the listener has no public key here.
+        """
+        kids = sorted((kid for kid in self._public if kid.rsplit("-", 1)[0] == listener), key=_number)
         if not kids:
-            raise NoKey(f"no public key for {body.sealed_for}")
-        header = {"alg": ALGORITHMS[0], "enc": ALGORITHMS[1], "kid": kids[-1]}
-        return jwe.encrypt_compact(header, body.model_dump_json().encode(), self._public[kids[-1]], ALGORITHMS)
+            raise NoKey(f"no public key for {listener}")
+        return kids[-1]
 
     def open(self, sealed: str, kind: type[Body]) -> Body:
         """What was sealed.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
+from covey_chassis.acts import Keep, Refusals
 from covey_chassis.clock import Clock
 from covey_chassis.consumer import Consumer
 from covey_chassis.db import Database
@@ -28,6 +29,8 @@ class Context:
     clock: Clock
     keyring: Keyring
     verifier: "Verifier"
+    acts: Keep | None = None
+    refusals: Refusals = field(default_factory=Refusals)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is asked to end: long answers come to their end then."""
 
@@ -71,6 +74,8 @@ class Service:
     consumers: Sequence[Consumer] = ()
     workers: Sequence[Worker] = ()
     companions: Sequence[Companion] = ()
+    acts: Keep | None = None
+    """Where the audit's acts go; None for what has nobody signed on, or keeps no audit."""
 
     @property
     def package(self) -> str:

@@ -31,6 +31,11 @@ class Work:
             self._session = await self.stack.enter_async_context(self.database.session())
         return self._session
 
+    @property
+    def begun(self) -> AsyncSession | None:
+        """The session, if the request has asked for it."""
+        return self._session
+
     async def commit(self) -> None:
         if self._session is not None:
             await self.database.commit(self._session)

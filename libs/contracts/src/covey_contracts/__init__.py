@@ -12,10 +12,10 @@ from covey_contracts.identity import (
     FirmRegistered,
     MailRequested,
 )
-from covey_contracts.membership import GroupChanged, GroupRegistered
-from covey_contracts.notifications import NotificationDelivered, NotificationFailed
+from covey_contracts.membership import GroupChanged, GroupRegistered, MembershipActRecorded
+from covey_contracts.notifications import NotificationDelivered, NotificationFailed, NotificationsActRecorded
 from covey_contracts.programs import ReviewDecision
-from covey_contracts.renewals import RenewalAvailable, RenewalChanged
+from covey_contracts.renewals import RenewalAvailable, RenewalChanged, RenewalsActRecorded
 from covey_contracts.transactions import (
     ReviewApproved,
     ReviewClaimed,
@@ -24,6 +24,7 @@ from covey_contracts.transactions import (
     ReviewReleased,
     ReviewReturned,
     TransactionOpened,
+    TransactionsActRecorded,
     TransactionSubmitted,
     TransactionWithdrawn,
 )
@@ -54,6 +55,10 @@ EVENTS: tuple[type[Event], ...] = (
     ReviewDecisionAnswered,
     NotificationDelivered,
     NotificationFailed,
+    MembershipActRecorded,
+    TransactionsActRecorded,
+    RenewalsActRecorded,
+    NotificationsActRecorded,
 )
 """Every kind of event, in the order in which the documents list them."""
 

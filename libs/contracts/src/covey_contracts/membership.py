@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from covey_contracts.acts import ActRecorded
 from covey_contracts.base import Event, Part, Sealed, SealedBody, Topic
 
 
@@ -103,4 +104,21 @@ class GroupChanged(GroupState):
         key="group_id",
         owner="membership",
         listeners=("identity", "transactions", "renewals", "notifications"),
+    )
+
+
+# --- audit ---
+
+
+class MembershipActRecorded(ActRecorded):
+    """Somebody did something in membership, looked at what is sensitive there, or was refused."""
+
+    topic: ClassVar[Topic] = Topic(
+        name="covey.membership-act.recorded.v1",
+        aggregate="membership-act",
+        key="act_id",
+        owner="membership",
+        listeners=("identity",),
+        kept_days=30,
+        sequenced=False,
     )

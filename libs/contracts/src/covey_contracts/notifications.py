@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from covey_contracts.acts import ActRecorded
 from covey_contracts.base import Event, Topic
 
 
@@ -44,3 +45,20 @@ class NotificationFailed(NotificationState):
     )
 
     reason: str
+
+
+# --- audit ---
+
+
+class NotificationsActRecorded(ActRecorded):
+    """Somebody did something in notifications, looked at what is sensitive there, or was refused."""
+
+    topic: ClassVar[Topic] = Topic(
+        name="covey.notifications-act.recorded.v1",
+        aggregate="notifications-act",
+        key="act_id",
+        owner="notifications",
+        listeners=("identity",),
+        kept_days=30,
+        sequenced=False,
+    )

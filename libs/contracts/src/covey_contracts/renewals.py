@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from covey_contracts.acts import ActRecorded
 from covey_contracts.base import Event, Topic
 
 
@@ -61,4 +62,21 @@ class RenewalChanged(RenewalState):
         key="renewal_id",
         owner="renewals",
         listeners=("transactions",),
+    )
+
+
+# --- audit ---
+
+
+class RenewalsActRecorded(ActRecorded):
+    """Somebody did something in renewals, looked at what is sensitive there, or was refused."""
+
+    topic: ClassVar[Topic] = Topic(
+        name="covey.renewals-act.recorded.v1",
+        aggregate="renewals-act",
+        key="act_id",
+        owner="renewals",
+        listeners=("identity",),
+        kept_days=30,
+        sequenced=False,
     )

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from covey_contracts.acts import ActRecorded
 from covey_contracts.base import Event, Part, Sealed, SealedBody, Topic
 
 
@@ -285,3 +286,20 @@ class ReviewDecisionAnswered(Event):
         str | None, Field(description="The refusal's name, such as `round-is-over`; null when it was decided.")
     ] = None
     sentence: Annotated[str | None, Field(description="The same for people.")] = None
+
+
+# --- audit ---
+
+
+class TransactionsActRecorded(ActRecorded):
+    """Somebody did something in transactions, looked at what is sensitive there, or was refused."""
+
+    topic: ClassVar[Topic] = Topic(
+        name="covey.transactions-act.recorded.v1",
+        aggregate="transactions-act",
+        key="act_id",
+        owner="transactions",
+        listeners=("identity",),
+        kept_days=30,
+        sequenced=False,
+    )

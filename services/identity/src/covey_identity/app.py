@@ -2,8 +2,9 @@
 
 from covey_chassis.service import Companion, Service, Worker
 
+from covey_identity.acts import keep_act
 from covey_identity.audit_chain import link_entries
-from covey_identity.consumers import groups
+from covey_identity.consumers import acts, groups
 from covey_identity.http import (
     accounts,
     changes,
@@ -58,8 +59,9 @@ service = Service(
         internal.feed,
         internal.listeners,
     ],
-    consumers=[groups],
+    consumers=[groups, acts],
     workers=[Worker("forget-expired", forget_expired, every_s=60), Worker("audit-chain", link_entries)],
+    acts=keep_act,
     companions=[
         Companion("access-signals", listen),
         Companion("access-barrier", keep_acknowledging),

@@ -34,6 +34,10 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
+HAPPENED_AT = "happened_at"
+"""Among the details of what happened elsewhere: when. The entry's own time is when it was written down here."""
+
+
 @dataclass(frozen=True)
 class Author:
     """Who acts, and on whose authority: a primary administrator, staff, an operator, the carrier's book, oneself."""
@@ -65,6 +69,10 @@ class Entry:
     revs: tuple[int, int] | None = None
     """The first and the last revision that it made."""
     details: Mapping[str, str | int] = field(default_factory=dict)
+    id: UUID | None = None
+    """Where it has one already: it is written down once."""
+    origin: str | None = None
+    """From where it was done, where that was not this request."""
 
 
 async def audit(session: AsyncSession, entry: Entry) -> None:
@@ -73,7 +81,7 @@ async def audit(session: AsyncSession, entry: Entry) -> None:
     await session.execute(
         _WRITE,
         {
-            "id": new_id(),
+            "id": entry.id or new_id(),
             "act": entry.act,
             "outcome": entry.outcome.value,
             "authority": entry.author.authority,
@@ -84,7 +92,7 @@ async def audit(session: AsyncSession, entry: Entry) -> None:
             "first_rev": entry.revs and entry.revs[0],
             "last_rev": entry.revs and entry.revs[1],
             "details": json.dumps(dict(entry.details)),
-            "origin": cause and cause.origin,
+            "origin": entry.origin or (cause and cause.origin),
             "correlation_id": cause and cause.correlation_id,
             "trace_id": current_trace_id(),
         },
@@ -141,6 +149,7 @@ _WRITE = text(
                                  first_rev, last_rev, details, origin, correlation_id, trace_id)
         VALUES (:id, :act, :outcome, :authority, :account_id, :session_id, :subjects, :groups,
                 :first_rev, :last_rev, CAST(:details AS jsonb), :origin, :correlation_id, :trace_id)
+        ON CONFLICT (id) DO NOTHING
         RETURNING id
     )
     INSERT INTO audit_waiting (entry_id) SELECT id FROM entry

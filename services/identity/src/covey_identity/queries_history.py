@@ -10,6 +10,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from covey_identity.audit import HAPPENED_AT
+
 SEEN_MAX = 1000
 
 
@@ -33,6 +35,12 @@ class AuditEntry(Base, kw_only=True):
     origin: Mapped[str | None]
     correlation_id: Mapped[str | None]
     trace_id: Mapped[str | None]
+
+    @property
+    def happened_at(self) -> datetime:
+        """When it was done. In another service that is before it was written down here."""
+        said = self.details.get(HAPPENED_AT)
+        return datetime.fromisoformat(said) if isinstance(said, str) else self.at
 
 
 def entries(*, group_id: UUID | None = None, account_id: UUID | None = None) -> Select[AuditEntry]:

@@ -1,6 +1,8 @@
 """The membership service: what it is made of."""
 
+from covey_chassis.acts import published_as
 from covey_chassis.service import Service
+from covey_contracts.membership import MembershipActRecorded
 
 from covey_membership import http
 from covey_membership.consumers import approvals
@@ -12,4 +14,5 @@ service = Service(
     routers=[http.groups, http.imports],
     consumers=[approvals],
     workers=[importing],
+    acts=published_as(MembershipActRecorded),
 )

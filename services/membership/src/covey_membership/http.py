@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from covey_chassis.access import Again, By, InSight, Right, StaffRight, requires, sees, staff
+from covey_chassis.acts import about_group
 from covey_chassis.envelope import current_cause
 from covey_chassis.http import (
     MIB,
@@ -165,6 +166,7 @@ async def list_groups(
 )
 async def register(new: NewGroup, session: Session, ctx: Ctx, key: IdempotencyKey, response: Response) -> GroupView:
     group = await register_group(session, new, seal=ctx.keyring.seal)
+    about_group(session, group.group_id)
     await set_etag(response, session, group)
     response.headers["Location"] = f"{groups.prefix}/{group.group_id}"
     return GroupView.of(group)

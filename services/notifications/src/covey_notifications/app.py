@@ -1,6 +1,8 @@
 """Notifications: emails about what happened, once each."""
 
+from covey_chassis.acts import published_as
 from covey_chassis.service import Service
+from covey_contracts.notifications import NotificationsActRecorded
 
 from covey_notifications.consumers import accounts, groups, reactions
 from covey_notifications.http import router
@@ -14,4 +16,5 @@ service = Service(
     routers=[router],
     consumers=[groups, accounts, reactions],
     workers=workers,
+    acts=published_as(NotificationsActRecorded),
 )

@@ -85,6 +85,8 @@ TERMINATION_REASONS: Mapping[str, str] = {
 AUTHORITIES: Mapping[str, str] = {
     "primary administrator": N_("Primary administrator"),
     "staff": N_("Our staff"),
+    "grant": N_("Rights in the group"),
+    "none": N_("No right"),
     "carrier": N_("Our staff"),
     "the carrier's book": N_("Our book of business"),
     "access code": N_("Access code"),
@@ -102,16 +104,41 @@ ACTS: Mapping[str, str] = {
     "firm.joined": N_("Joined the broker's firm"),
     "firm.left": N_("Left the broker's firm"),
     "invitation.withdrawn": N_("Invitation withdrawn"),
+    "membership.change_carrier_data": N_("Group's data changed by us"),
+    "membership.change_own_data": N_("Group's data changed"),
+    "membership.read_group": N_("Group looked at"),
+    "membership.register": N_("Group registered"),
+    "membership.watch_access": N_("Changes of access watched"),
+    "notifications.resend": N_("Message sent again"),
+    "notifications.watch_access": N_("Changes of access watched"),
     "person.excluded": N_("Person of the broker's firm removed"),
     "person.readmitted": N_("Person of the broker's firm let in again"),
+    "renewals.list_renewals_of_group": N_("Renewals looked at"),
+    "renewals.watch_access": N_("Changes of access watched"),
     "request.approved": N_("Request for access approved"),
     "request.declined": N_("Request for access declined"),
     "request.submitted": N_("Request for access"),
     "rights.changed": N_("Rights changed"),
+    "transactions.approve": N_("Changes approved"),
+    "transactions.claim": N_("Review begun"),
+    "transactions.decide": N_("Decided by a program"),
+    "transactions.decline": N_("Changes declined"),
+    "transactions.open_one": N_("Renewal changes begun"),
+    "transactions.read_one": N_("Looked at who joins and leaves"),
+    "transactions.read_plans": N_("Plans looked at"),
+    "transactions.read_review": N_("Looked at who joins and leaves"),
+    "transactions.release": N_("Review given back"),
+    "transactions.return_it": N_("Changes returned"),
+    "transactions.save": N_("Draft saved"),
+    "transactions.submit": N_("Changes submitted"),
+    "transactions.watch_access": N_("Changes of access watched"),
+    "transactions.withdraw": N_("Changes withdrawn"),
     "user.added": N_("User added"),
     "user.removed": N_("User removed"),
 }
 """What is done in a group, as its audit names it."""
+ELSE = N_("Something else")
+"""What has no name here: what is only ever refused."""
 
 
 def rights_in_short(rights: Iterable[str]) -> list[tuple[str, str]]:

@@ -1,6 +1,8 @@
 """The renewals service: what it is made of."""
 
+from covey_chassis.acts import published_as
 from covey_chassis.service import Service
+from covey_contracts.renewals import RenewalsActRecorded
 
 from covey_renewals import http
 from covey_renewals.consumers import firms, groups, transactions
@@ -14,4 +16,5 @@ service = Service(
     routers=[http.router],
     consumers=[groups, firms, transactions],
     workers=[sweeping],
+    acts=published_as(RenewalsActRecorded),
 )

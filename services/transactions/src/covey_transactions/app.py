@@ -2,6 +2,7 @@
 
 from covey_chassis.service import Service
 
+from covey_transactions.acts import keep_act
 from covey_transactions.consumers import groups, renewals
 from covey_transactions.decisions import decisions
 from covey_transactions.http import representatives, reviews, transactions
@@ -13,4 +14,5 @@ service = Service(
     settings=TransactionsSettings,
     routers=[transactions.router, transactions.history, reviews.router, representatives.router],
     consumers=[groups, renewals, decisions],
+    acts=keep_act,
 )

@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from covey_chassis.access import Right, StaffRight, requires, staff
+from covey_chassis.acts import shows_sensitive
 from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, service_router
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -103,7 +104,7 @@ async def read_seen_by(
 
 @groups.get("/audit", dependencies=[MANAGING], summary="What was done in the group, the latest first")
 async def list_acts(group_id: UUID, session: Session, limit: Limit, after: After) -> Page[ActView]:
-    """Changes of access, codes, and decisions."""
+    """Changes of access, codes, decisions; and what was done, or refused, in other services."""
     query = queries.entries(group_id=group_id)
     found, following = await page_of(session, query, by=[AuditEntry.id], limit=limit, after=after, descending=True)
     names = await _user_ids(session, found)
@@ -118,6 +119,7 @@ async def list_entries(
     group_id: Annotated[UUID | None, Query(description="Only in this group.")] = None,
     account_id: Annotated[UUID | None, Query(description="Only by this account, or about it.")] = None,
 ) -> Page[EntryView]:
+    shows_sensitive(session)
     query = queries.entries(group_id=group_id, account_id=account_id)
     found, following = await page_of(session, query, by=[AuditEntry.id], limit=limit, after=after, descending=True)
     names = await _user_ids(session, found)
@@ -147,7 +149,7 @@ async def _user_ids(session: AsyncSession, found: list[AuditEntry]) -> dict[UUID
 def _act(entry: AuditEntry, names: dict[UUID | None, str]) -> dict[str, object]:
     return {
         "entry_id": entry.id,
-        "at": entry.at,
+        "at": entry.happened_at,
         "act": entry.act,
         "outcome": entry.outcome,
         "authority": entry.authority,

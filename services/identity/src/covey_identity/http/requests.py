@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from covey_chassis.access import By, StaffRight, public, see_all_groups, staff
+from covey_chassis.acts import shows_sensitive
 from covey_chassis.http import After, Ctx, IdempotencyKey, Limit, Page, Session, page_of, refuses, says, service_router
 from covey_chassis.lifecycle import IllegalMove
 from fastapi import Path, Query, Response
@@ -173,7 +174,9 @@ async def read_status(reference: Reference, session: Session) -> RequestStatusVi
     summary="A request, with all that the officer wrote",
 )
 async def read_form(reference: Reference, session: Session) -> RequestView:
-    return await _view(session, await queries.request_by_reference(session, reference))
+    request = await queries.request_by_reference(session, reference)
+    shows_sensitive(session, request=request.id)
+    return await _view(session, request)
 
 
 @router.post(

@@ -5,13 +5,17 @@ from uuid import UUID
 
 from covey_chassis.access import NotYours, StaffRight, check_signed, see_all_groups, see_group
 from covey_chassis.access.signing import Signed, read_signed
+from covey_chassis.acts import Act
 from covey_chassis.errors import Refusal
 from covey_chassis.outbox import emit_rows
+from covey_chassis.recording import DENIALS
+from covey_contracts.acts import ActAuthority, ActOutcome
 from covey_contracts.programs import ReviewDecision
 from covey_contracts.transactions import ReviewDecisionAnswered
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from covey_transactions.acts import keep_act
 from covey_transactions.domain.command import ProgramCommand, answer_to, check_destination, read_decision
 from covey_transactions.domain.decision import Approval, Decision, Decline, Return
 from covey_transactions.domain.transaction import Seal, Transaction
@@ -45,19 +49,41 @@ async def _answer(
     known = await session.get(ProgramCommand, identity)
     if known is not None:
         return known.answer
-    objection = await _objection(session, command.transaction_id, signed, at=at, seal=seal)
+    group_id = await _group_of(session, command.transaction_id)
+    objection = await _objection(session, command.transaction_id, group_id, signed, at=at, seal=seal)
+    if objection is None or isinstance(objection, DENIALS):
+        await keep_act(session, _act(command.transaction_id, group_id, signed, objection))
     answer = answer_to(command.transaction_id, signed, objection)
     session.add(ProgramCommand(*identity, answer, at))
     return answer
 
 
-async def _objection(
-    session: AsyncSession, transaction_id: UUID, signed: Signed, *, at: datetime, seal: Seal
-) -> Refusal | None:
-    """What speaks against the command, of which nothing is left then; None when it is done."""
+async def _group_of(session: AsyncSession, transaction_id: UUID) -> UUID | None:
+    """The group that it is in, which is seen from now on, and none besides."""
     await see_all_groups(session)  # only the transaction says of which group it is
     group_id = await session.scalar(select(Transaction.group_id).where(Transaction.id == transaction_id))
     await see_group(session, group_id)
+    return group_id
+
+
+def _act(transaction_id: UUID, group_id: UUID | None, signed: Signed, denial: Refusal | None) -> Act:
+    return Act(
+        act="decide",
+        changes=True,
+        outcome=ActOutcome.REFUSED if denial else ActOutcome.DONE,
+        authority=ActAuthority.NONE if denial else ActAuthority.STAFF,
+        account_id=signed.account_id,
+        session_id=None,
+        group_id=group_id,
+        about={"transaction_id": transaction_id, "command_id": signed.command_id},
+        why=denial.code() if denial else None,
+    )
+
+
+async def _objection(
+    session: AsyncSession, transaction_id: UUID, group_id: UUID | None, signed: Signed, *, at: datetime, seal: Seal
+) -> Refusal | None:
+    """What speaks against the command, of which nothing is left then; None when it is done."""
     try:
         # Outside the savepoint: with it, the locks would go, and a removal would not wait for the answer.
         program = await check_signed(session, signed, group_id)
