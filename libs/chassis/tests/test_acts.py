@@ -1,7 +1,9 @@
 """Acts: who did what, or was refused, is told once, with IDs alone."""
 
 import re
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +11,7 @@ import httpx
 import pytest
 from covey_chassis.access import By, Right, StaffRight, public, requires, see_all_groups, signed_on, staff
 from covey_chassis.access.facts import Fact, FactKind
-from covey_chassis.acts import REFUSALS_A_MINUTE, about_group, published_as, shows_sensitive
+from covey_chassis.acts import ALIKE_A_MINUTE, REFUSALS_A_MINUTE, published_as, shows_sensitive, tells_of
 from covey_chassis.clock import Clock
 from covey_chassis.errors import Refusal
 from covey_chassis.http import IdempotencyKey, Session, service_router
@@ -29,11 +31,19 @@ class NotToday(Refusal):
     """Not today."""
 
 
+class NotThatOne(Refusal):
+    """Not that one."""
+
+    status = 403
+
+
 @router.post("/groups/{group_id}/notes/{note_id}", dependencies=[CHANGING])
 async def write_note(group_id: UUID, note_id: UUID, session: Session, key: IdempotencyKey, said: str = "") -> str:
     await session.execute(text("SELECT 1"))
     if said == "not today":
         raise NotToday
+    if said == "not that one":
+        raise NotThatOne
     return "written"
 
 
@@ -47,7 +57,7 @@ async def read_note(group_id: UUID, note_id: UUID, session: Session, whole: bool
 @router.post("/letters/{name}", dependencies=[staff(StaffRight.OPERATIONS)])
 async def send_letter(name: str, by: By, session: Session) -> str:
     await see_all_groups(session)
-    about_group(session, OURS)
+    tells_of(session, group_id=OURS)
     return "sent"
 
 
@@ -111,7 +121,7 @@ async def test_a_command_is_told_with_who_what_where_and_from_where(toy: Harness
     event = told.event.model_dump(mode="json")
     assert event | {"act_id": None, "sealed": None} == {
         "act_id": None,
-        "act": "membership.write_note",
+        "act": "write_note",
         "outcome": "done",
         "authority": "grant",
         "account_id": str(account_id),
@@ -163,7 +173,7 @@ async def test_a_look_is_an_act_only_when_what_is_shown_is_sensitive(toy: Harnes
     await user.get(NOTES, params={"whole": True})
 
     (told,) = await acts(toy)
-    assert (told["act"], told["outcome"]) == ("membership.read_note", "done")
+    assert (told["act"], told["outcome"]) == ("read_note", "done")
     assert told["about"] == {"note_id": str(NOTE), "letter": str(NOTE)}
 
 
@@ -189,7 +199,7 @@ async def test_who_is_refused_for_want_of_a_right_is_told_and_nothing_else_of_it
 
     assert refused.status_code == 403
     (told,) = await acts(toy)
-    assert (told["act"], told["outcome"], told["authority"]) == ("membership.write_note", "refused", "none")
+    assert (told["act"], told["outcome"], told["authority"]) == ("write_note", "refused", "none")
     assert (told["why"], told["group_id"], told["about"]) == ("not-yours", str(OURS), {"note_id": str(NOTE)})
     assert told["account_id"] == str(stranger)
 
@@ -199,7 +209,7 @@ async def test_a_look_that_is_refused_is_told_too(toy: Harness) -> None:
 
     assert (await stranger.get(NOTES)).status_code == 403
 
-    assert [each["act"] for each in await acts(toy)] == ["membership.read_note"]
+    assert [each["act"] for each in await acts(toy)] == ["read_note"]
 
 
 async def test_whoever_is_not_signed_on_is_nobody_to_tell_of(toy: Harness) -> None:
@@ -209,16 +219,56 @@ async def test_whoever_is_not_signed_on_is_nobody_to_tell_of(toy: Harness) -> No
     assert await acts(toy) == []
 
 
-async def test_nobody_fills_the_audit_with_refusals(toy: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_right_that_the_domain_finds_missing_is_told_too(toy: Harness, user: httpx.AsyncClient) -> None:
+    assert (await user.post(NOTES, params={"said": "not that one"}, headers=key())).status_code == 403
+
+    (told,) = await acts(toy)
+    assert (told["outcome"], told["why"]) == ("refused", "not-that-one")
+
+
+async def test_nobody_fills_the_audit_with_refusals_and_the_log_has_them(
+    toy: Harness, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
     noon = Clock.now()
     monkeypatch.setattr(Clock, "now", staticmethod(lambda: noon))
     stranger, other = await toy.person(), await toy.person()
 
-    for _ in range(REFUSALS_A_MINUTE + 3):
+    for _ in range(ALIKE_A_MINUTE + 2):
         assert (await stranger.get(NOTES)).status_code == 403
-    await other.get(NOTES)
+    assert (await stranger.get(f"/v1/groups/{THEIRS}/notes/{NOTE}")).status_code == 403
+    assert (await other.get(NOTES)).status_code == 403
 
+    groups = Counter(each["group_id"] for each in await acts(toy))
+    assert groups == {str(OURS): ALIKE_A_MINUTE + 1, str(THEIRS): 1}
+    dropped = [line for line in logged().splitlines() if "act.one_too_many" in line]
+    assert len(dropped) == 2
+    assert str(OURS) in dropped[0]
+
+
+async def test_somebody_who_tries_everywhere_is_told_of_so_often(toy: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = Clock.now()
+    monkeypatch.setattr(Clock, "now", staticmethod(lambda: noon))
+    stranger = await toy.person()
+
+    for _ in range(REFUSALS_A_MINUTE + 5):
+        await stranger.get(f"/v1/groups/{new_id()}/notes/{NOTE}")
+    assert len(await acts(toy)) == REFUSALS_A_MINUTE
+
+    monkeypatch.setattr(Clock, "now", staticmethod(lambda: noon + timedelta(minutes=1)))
+    await stranger.get(NOTES)
     assert len(await acts(toy)) == REFUSALS_A_MINUTE + 1
+
+
+async def test_a_refusal_that_cannot_be_written_down_is_a_refusal_and_an_error_in_the_log(
+    toy: Harness, logged: Callable[[], str]
+) -> None:
+    stranger = await toy.person()
+    async with toy.as_owner() as session:
+        await session.execute(text("ALTER TABLE outbox RENAME TO outbox_away"))
+
+    assert (await stranger.get(NOTES)).status_code == 403
+
+    assert "act.not_written" in logged()
 
 
 async def test_an_address_is_sealed_once_an_hour(toy: Harness, user: httpx.AsyncClient) -> None:

@@ -1,7 +1,7 @@
 import asyncio
 
 from covey_chassis.testing import Harness
-from covey_identity.attempts import TooManyAttempts, begin_attempt, clear_attempts, subject_of
+from covey_identity.attempts import MOST, TooManyAttempts, begin_attempt, clear_attempts, subject_of
 
 from .accounts import comparable, run, sign_on, somebody
 
@@ -36,6 +36,16 @@ async def test_after_five_failures_the_pauses_grow(covey: Harness) -> None:
         await let_pass(covey)
 
     assert pauses == [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+
+
+async def test_after_a_hundred_failures_in_a_row_there_is_none_for_a_day(covey: Harness) -> None:
+    for _ in range(MOST - 1):
+        assert await begin(covey) is None
+        await let_pass(covey)
+    assert await begin(covey) is None
+
+    assert await run(covey, "SELECT failures FROM attempt") == [(MOST,)]
+    assert (await begin(covey) or 0) > 86_000
 
 
 async def test_during_a_pause_nothing_is_counted(covey: Harness) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from covey_chassis.testing import Harness
 from covey_contracts.identity import Letter
-from covey_identity.attempts import FREE
+from covey_identity.attempts import FREE, MOST
 
 from .accounts import (
     PASSWORD,
@@ -253,3 +253,15 @@ async def test_expired_tokens_are_forgotten(covey: Harness) -> None:
 
     assert await run(covey, "SELECT count(*) FROM mailed_token") == [(1,)]
     assert (await reset(covey, late)).status_code == 200
+
+
+async def test_a_new_password_opens_what_a_hundred_failures_have_closed(covey: Harness) -> None:
+    who = await somebody(covey)
+    await sign_on(covey, who.user_id, "wrong")
+    await run(covey, "UPDATE attempt SET failures = :most - 1 WHERE purpose = 'sign-on'", most=MOST)
+    await sign_on(covey, who.user_id, "wrong")
+    assert (await sign_on(covey, who.user_id)).status_code == 429
+
+    assert (await reset(covey, await token_for(covey))).status_code == 200
+
+    assert (await sign_on(covey, who.user_id, NEW)).status_code == 201

@@ -133,7 +133,9 @@ def nothing_comes_of_a_refusal(case: Case) -> Iterator[str]:
             yield f"{_named(op)} was refused with {op.status}, and {_at(told[0])} tells of it"
         if op.outcome == "unknown" and told and op.id not in case.evidence.committed:
             yield f"{_named(op)} is not committed, and {_at(told[0])} tells of it"
-        if op.outcome != "ok" and op.id in case.evidence.audited and op.id not in case.evidence.committed:
+        restored = case.evidence.restored & {op.service, "identity"}
+        done = op.outcome == "ok" or op.id in case.evidence.committed
+        if op.id in case.evidence.audited and not done and not restored:
             yield f"{_named(op)} was not done, and the audit has an entry of it"
     for (service, aggregate), events in case.numbered.items():
         _, after = case.evidence.sequences.get((service, aggregate), (0, 0))
@@ -447,6 +449,8 @@ def something_is_proven(case: Case) -> Iterator[str]:
     removals = [op for op in evidence.ops if op.kind == "remove" and op.outcome == "ok" and op.shows]
     if not any(removal.committed is not None for removal in removals):
         yield "no removal was judged by what was committed"
+    if "identity" not in evidence.restored and not any(entries for _, entries in _audited(case)):
+        yield "no command was found in the audit"
     if not any(op.kind == "watch" for op in evidence.ops):
         yield "no stream was open"
 

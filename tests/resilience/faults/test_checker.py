@@ -435,6 +435,10 @@ def no_removal_was_judged(story: Evidence) -> None:
     change_op(story, "removal", committed=None)
 
 
+def nothing_was_audited(story: Evidence) -> None:
+    story.audited.clear()
+
+
 def no_stream_was_open(story: Evidence) -> None:
     story.ops[:] = [each for each in story.ops if each.kind != "watch"]
 
@@ -552,6 +556,7 @@ BROKEN: list[tuple[Callable[[Evidence], object], str, str]] = [
     (no_relay_was_seen, HARNESS, "no relay was seen at work"),
     (no_removal_was_judged, HARNESS, "no removal was judged by what was committed"),
     (no_stream_was_open, HARNESS, "no stream was open"),
+    (nothing_was_audited, HARNESS, "no command was found in the audit"),
     (a_copy_cannot_be_made_again, "I11", "renewals.firm has 2 rows, made again 2; not the same: a-firm"),
     (rows_are_missing_in_the_topics, "I11", "renewals.firm has 2 rows, made again 1"),
     (nothing_was_acknowledged, HARNESS, "no command was acknowledged"),

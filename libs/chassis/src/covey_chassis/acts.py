@@ -21,10 +21,11 @@ from covey_chassis.ids import new_id
 from covey_chassis.outbox import emit_unnumbered
 from covey_chassis.sealing import Keyring
 
-GROUP, SENSITIVE = "covey.act.group", "covey.act.sensitive"
+ABOUT, SENSITIVE = "covey.act.about", "covey.act.sensitive"
 """Keys in ``session.info``."""
-REFUSALS_A_MINUTE = 20
-"""Of one account in one process: more say nothing new, and whoever wants to could fill the audit with them."""
+ALIKE_A_MINUTE, REFUSALS_A_MINUTE = 3, 60
+"""Refusals of one account in one process, of one operation in one group and of all: more are in the log alone, or whoever
+wants to could fill the audit with them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def published_as(kind: type[ActRecorded]) -> Keep:
         cause = current_cause()
         event = kind(
             act_id=new_id(),
-            act=f"{kind.topic.owner}.{act.act}",
+            act=act.act,
             outcome=act.outcome,
             authority=act.authority,
             account_id=act.account_id,
@@ -75,27 +76,31 @@ def _sealed(keyring: Keyring, address: str | None, _hour: str) -> str:
     return keyring.seal(Origin(address=address))
 
 
-def about_group(session: AsyncSession, group_id: UUID) -> None:
-    """What is done in this transaction is about a group that the route does not name."""
-    session.info[GROUP] = group_id
+def tells_of(session: AsyncSession, **about: UUID) -> None:
+    """What is done in this transaction is about these, though its route does not name them: ``group_id`` among them."""
+    session.info[ABOUT] = session.info.get(ABOUT, {}) | about
 
 
 def shows_sensitive(session: AsyncSession, **about: UUID) -> None:
-    """What is read in this transaction is shown, and sensitive: that somebody looks at it is an act, about these."""
-    session.info[SENSITIVE] = about
+    """What is read in this transaction is shown, and sensitive: that somebody looks at it is an act."""
+    tells_of(session, **about)
+    session.info[SENSITIVE] = True
 
 
 class Refusals:
-    """How many refusals of each account were written down in this minute."""
+    """How many refusals were written down in this minute."""
 
     def __init__(self) -> None:
         self._minute = 0
-        self._written: Counter[UUID] = Counter()
+        self._written: Counter[object] = Counter()
 
-    def may_be_written(self, account_id: UUID) -> bool:
-        """Whether one more of this account is to be written down; it counts as written then."""
+    def may_be_written(self, act: Act) -> bool:
+        """Whether this one is to be written down; it counts as written then."""
         minute = int(Clock.now().timestamp() // 60)
         if minute != self._minute:
             self._minute, self._written = minute, Counter()
-        self._written[account_id] += 1
-        return self._written[account_id] <= REFUSALS_A_MINUTE
+        alike = (act.account_id, act.act, act.group_id)
+        if self._written[alike] >= ALIKE_A_MINUTE or self._written[act.account_id] >= REFUSALS_A_MINUTE:
+            return False
+        self._written.update((alike, act.account_id))
+        return True

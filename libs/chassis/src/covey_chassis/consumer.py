@@ -138,7 +138,8 @@ def read(consumer: Consumer, record: Record) -> Message | None:
         Unreadable: there is no envelope, or the value is not a JSON object; or its model refuses it, and it is a command.
     """
     envelope = from_headers(record.headers)
-    if envelope.type not in consumer.handlers:
+    # A topic carries one type: whoever may write another topic cannot say what is this one's to say.
+    if envelope.type not in consumer.handlers or envelope.type != record.topic:
         return None
     try:
         value = json.loads(record.value or b"")

@@ -21,12 +21,13 @@ from fastapi.routing import APIRoute
 
 from covey_chassis.access.requiring import Requirement, authenticate, requirement_of
 from covey_chassis.describing import says
+from covey_chassis.errors import Refusal
 from covey_chassis.failpoints import failpoint
 from covey_chassis.idempotency import ABOUT, CLAIM, Claim, IdempotencyKey, Replay, answers_about, store
 from covey_chassis.paging import After, Limit, Page, page_of
 from covey_chassis.problems import refuses
 from covey_chassis.reading import ReadRequest, check_accept, check_address, check_content_type
-from covey_chassis.recording import DENIALS, record_done, record_refused
+from covey_chassis.recording import is_denial, record_done, record_refused
 from covey_chassis.transaction import WORK, Ctx, Session, Work, context_of
 from covey_chassis.versions import StaleVersion, Version, check_version, set_etag
 
@@ -68,8 +69,9 @@ class TransactionRoute(APIRoute):
             request = await self._let_in(request)
             try:
                 return await self._answer(handle, request)
-            except DENIALS as denial:
-                await record_refused(request, denial)
+            except Refusal as refusal:
+                if is_denial(refusal):
+                    await record_refused(request, refusal)
                 raise
 
         return in_one_transaction

@@ -3,19 +3,25 @@ right. Anything else that is refused says nothing of anybody's rights, and stand
 """
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from uuid import UUID
 
+import structlog
 from covey_contracts.acts import ActAuthority, ActOutcome
 from fastapi import Request
 
-from covey_chassis.access.checking import AccountLocked, Actor, KeyNotRegistered, NotYours
+from covey_chassis.access.checking import Actor
 from covey_chassis.access.requiring import ACTOR, SAFE, TOKEN, Requirement, requirement_of, token_of
-from covey_chassis.acts import GROUP, SENSITIVE, Act
+from covey_chassis.acts import ABOUT, SENSITIVE, Act
 from covey_chassis.errors import Refusal
 from covey_chassis.transaction import Work, context_of
 
-DENIALS = (NotYours, AccountLocked, KeyNotRegistered)
-"""Refusals for want of a right."""
+log = structlog.get_logger(__name__)
+
+
+def is_denial(refusal: Refusal) -> bool:
+    """Whether somebody was refused for want of a right, and not because of how things stand."""
+    return refusal.status == HTTPStatus.FORBIDDEN
 
 
 async def record_done(request: Request, work: Work) -> None:
@@ -28,8 +34,8 @@ async def record_done(request: Request, work: Work) -> None:
     changes = request.method not in SAFE
     if not changes and (work.begun is None or SENSITIVE not in work.begun.info):
         return
-    named = dict(_named(request))
     session = await work.session()
+    about = session.info.get(ABOUT, {}) | dict(_named(request))
     act = Act(
         act=request.scope["route"].name,
         changes=changes,
@@ -37,21 +43,22 @@ async def record_done(request: Request, work: Work) -> None:
         authority=_authority(actor, requirement),
         account_id=actor.account_id,
         session_id=actor.session_id,
-        group_id=named.pop("group_id", None) or session.info.get(GROUP),
-        about=named | session.info.get(SENSITIVE, {}),
+        group_id=about.pop("group_id", None),
+        about=about,
     )
     await keep(session, act)
 
 
 async def record_refused(request: Request, denial: Refusal) -> None:
-    """Write down that the request was refused, in a transaction of the workers': its own is rolled back."""
+    """Write down that the request was refused, in a transaction of the workers': its own is rolled back.
+
+    Where that can't be done it is an error in the log, and the refusal stays what it was.
+    """
     context = context_of(request)
     if context.acts is None or TOKEN not in request.scope:
         return
     token = token_of(request)
-    if not context.refusals.may_be_written(token.account_id):
-        return
-    named = dict(_named(request))
+    about = dict(_named(request))
     act = Act(
         act=request.scope["route"].name,
         changes=request.method not in SAFE,
@@ -59,12 +66,19 @@ async def record_refused(request: Request, denial: Refusal) -> None:
         authority=ActAuthority.NONE,
         account_id=token.account_id,
         session_id=token.session_id,
-        group_id=named.pop("group_id", None),
-        about=named,
+        group_id=about.pop("group_id", None),
+        about=about,
         why=denial.code(),
     )
-    async with context.workers.transaction() as session:
-        await context.acts(session, act)
+    said = {"account_id": str(act.account_id), "act": act.act, "group_id": str(act.group_id), "why": act.why}
+    if not context.refusals.may_be_written(act):
+        log.warning("act.one_too_many", **said)
+        return
+    try:
+        async with context.workers.transaction() as session:
+            await context.acts(session, act)
+    except Exception as error:  # whatever it is, the answer is that they may not
+        log.error("act.not_written", exc_info=error, **said)
 
 
 def _named(request: Request) -> Iterator[tuple[str, UUID]]:

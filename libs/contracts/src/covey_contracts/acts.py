@@ -38,10 +38,7 @@ class ActRecorded(Event):
     sealed_body: ClassVar[type[SealedBody] | None] = Origin
 
     act_id: UUID
-    act: Annotated[
-        str,
-        Field(description="The service and the operation, as its OpenAPI document names it: `transactions.submit`."),
-    ]
+    act: Annotated[str, Field(description="The operation, as the service's OpenAPI document names it: `submit`.")]
     outcome: ActOutcome
     authority: ActAuthority
     account_id: Annotated[UUID, Field(description="Who acted.")]

@@ -18,6 +18,9 @@ from covey_identity.domain.person_fields import address_key
 FREE = 5
 """So many failures have no consequence."""
 PAUSE_MAX_S = 300
+MOST = 100
+"""So many failures in a row, and there are no more attempts until all are forgotten, or cleared by a mailed reset
+(NIST SP 800-63B: no more than a hundred)."""
 FORGOTTEN_HOURS = 24
 """Failures are forgotten when there was no attempt for so long."""
 
@@ -48,7 +51,7 @@ async def begin_attempt(context: Context, purpose: str, subject: bytes) -> None:
     async with context.workers.transaction() as session:
         parameters = {"purpose": purpose, "subject": subject}
         counted = await session.scalar(
-            _COUNT, parameters | {"free": FREE, "pause_max_s": PAUSE_MAX_S, "hours": FORGOTTEN_HOURS}
+            _COUNT, parameters | {"free": FREE, "most": MOST, "pause_max_s": PAUSE_MAX_S, "hours": FORGOTTEN_HOURS}
         )
         # A statement of its own: it may have been counted by somebody else while this one waited.
         wait_s = 0 if counted else float(await session.scalar(_WAIT, parameters) or 0)
@@ -86,6 +89,8 @@ _COUNT = text(
        SET failures = CASE WHEN known.last_at > clock_timestamp() - make_interval(hours => :hours)
                            THEN known.failures + 1 ELSE 1 END,
            next_at = clock_timestamp() + CASE
+               WHEN known.last_at > clock_timestamp() - make_interval(hours => :hours) AND known.failures + 1 >= :most
+               THEN make_interval(hours => :hours)
                WHEN known.last_at > clock_timestamp() - make_interval(hours => :hours) AND known.failures + 1 >= :free
                THEN make_interval(secs => least(:pause_max_s, 2 ^ least(known.failures + 1 - :free, 30)))
                ELSE interval '0' END,

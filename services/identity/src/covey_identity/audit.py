@@ -69,8 +69,6 @@ class Entry:
     revs: tuple[int, int] | None = None
     """The first and the last revision that it made."""
     details: Mapping[str, str | int] = field(default_factory=dict)
-    id: UUID | None = None
-    """Where it has one already: it is written down once."""
     origin: str | None = None
     """From where it was done, where that was not this request."""
 
@@ -81,7 +79,7 @@ async def audit(session: AsyncSession, entry: Entry) -> None:
     await session.execute(
         _WRITE,
         {
-            "id": entry.id or new_id(),
+            "id": new_id(),
             "act": entry.act,
             "outcome": entry.outcome.value,
             "authority": entry.author.authority,
@@ -149,7 +147,6 @@ _WRITE = text(
                                  first_rev, last_rev, details, origin, correlation_id, trace_id)
         VALUES (:id, :act, :outcome, :authority, :account_id, :session_id, :subjects, :groups,
                 :first_rev, :last_rev, CAST(:details AS jsonb), :origin, :correlation_id, :trace_id)
-        ON CONFLICT (id) DO NOTHING
         RETURNING id
     )
     INSERT INTO audit_waiting (entry_id) SELECT id FROM entry

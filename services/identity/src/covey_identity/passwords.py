@@ -21,6 +21,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 from covey_chassis.errors import FieldError, Invalid, Refusal
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from covey_identity.settings import Settings
 
@@ -157,7 +158,9 @@ def _yield_to_others() -> None:
 
 @functools.cache
 def _common() -> frozenset[str]:
-    return frozenset((files("covey_identity") / "data" / "common_passwords.txt").read_text("utf-8").split())
+    """The commonest of passwords that became public in breaches, and simple sequences, which that list leaves out."""
+    sequences = (files("covey_identity") / "data" / "common_passwords.txt").read_text("utf-8").split()
+    return frozenset(each for each in (*FREQUENCY_LISTS["passwords"], *sequences) if len(each) >= LENGTH_MIN)
 
 
 def _composed(text: str) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from covey_chassis.db import Base
+from covey_contracts.acts import ActAuthority
 from sqlalchemy import BigInteger, Select, Uuid, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -38,9 +39,19 @@ class AuditEntry(Base, kw_only=True):
 
     @property
     def happened_at(self) -> datetime:
-        """When it was done. In another service that is before it was written down here."""
+        """When it was done, as the service says that it was done in; that it was written down here is later."""
         said = self.details.get(HAPPENED_AT)
         return datetime.fromisoformat(said) if isinstance(said, str) else self.at
+
+
+AMONG_STAFF = ("transactions.claim", "transactions.release")
+"""How reviewers share their work: nothing of it is the group's."""
+
+
+def acts_in(group_id: UUID) -> Select[AuditEntry]:
+    """What was done in a group, for those who manage access to it. Whoever has no right there does not write in it."""
+    by_right = (AuditEntry.authority != ActAuthority.NONE.value, AuditEntry.act.not_in(AMONG_STAFF))
+    return entries(group_id=group_id).where(*by_right)
 
 
 def entries(*, group_id: UUID | None = None, account_id: UUID | None = None) -> Select[AuditEntry]:

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from covey_chassis.access import Again, By, InSight, Right, StaffRight, requires, sees, staff
-from covey_chassis.acts import about_group
+from covey_chassis.acts import shows_sensitive, tells_of
 from covey_chassis.envelope import current_cause
 from covey_chassis.http import (
     MIB,
@@ -166,7 +166,7 @@ async def list_groups(
 )
 async def register(new: NewGroup, session: Session, ctx: Ctx, key: IdempotencyKey, response: Response) -> GroupView:
     group = await register_group(session, new, seal=ctx.keyring.seal)
-    about_group(session, group.group_id)
+    tells_of(session, group_id=group.group_id)
     await set_etag(response, session, group)
     response.headers["Location"] = f"{groups.prefix}/{group.group_id}"
     return GroupView.of(group)
@@ -259,6 +259,7 @@ async def import_groups(
     cause = current_cause()
     assert cause is not None
     started = await start_import(session, await request.body(), correlation_id=cause.correlation_id, at=ctx.clock.now())
+    tells_of(session, import_id=started.id)
     response.headers["Location"] = f"{imports.prefix}/{started.id}"
     return ImportView.model_validate(started)
 
@@ -289,6 +290,7 @@ async def read_import_errors(import_id: UUID, session: Session, ctx: Ctx, again:
     """Line, column, sentence: never a value of the file. While the import is running, those found so far."""
     if await session.get(GroupImport, import_id) is None:
         raise ImportNotFound(id=import_id)
+    shows_sensitive(session)
 
     async def pages() -> AsyncIterator[str]:
         yield _csv([("line", "column", "message")])

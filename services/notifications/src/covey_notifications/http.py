@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from covey_chassis.access import StaffRight, staff
+from covey_chassis.acts import tells_of
 from covey_chassis.http import After, Ctx, IdempotencyKey, Limit, Page, Session, page_of, refuses, service_router
 from covey_chassis.lifecycle import IllegalMove
 from fastapi import Query
@@ -94,4 +95,7 @@ async def read_notification(notification_id: UUID, session: Session) -> Notifica
 )
 async def resend(notification_id: UUID, session: Session, ctx: Ctx, _: IdempotencyKey) -> NotificationView:
     """It waits again, due at once, and is tried as often as the first time; with the same Message-ID."""
-    return NotificationView.model_validate(await resend_notification(session, notification_id, at=ctx.clock.now()))
+    notification = await resend_notification(session, notification_id, at=ctx.clock.now())
+    if notification.group_id is not None:
+        tells_of(session, group_id=notification.group_id)
+    return NotificationView.model_validate(notification)

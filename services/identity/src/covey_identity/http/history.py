@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from covey_chassis.access import Right, StaffRight, requires, staff
+from covey_chassis.access import By, Right, StaffRight, requires, staff
 from covey_chassis.acts import shows_sensitive
 from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, service_router
 from fastapi import Query
@@ -73,6 +73,7 @@ class ActView(BaseModel):
 class EntryView(ActView):
     """The same, as staff see it: from where, too."""
 
+    written_at: Annotated[datetime, Field(description="When it was written down: later than what other services did.")]
     session_id: UUID | None
     group_id: Annotated[UUID | None, Field(description="Null when it was about none, or about several.")]
     groups: Annotated[int, Field(description="About how many it was.")]
@@ -103,9 +104,14 @@ async def read_seen_by(
 
 
 @groups.get("/audit", dependencies=[MANAGING], summary="What was done in the group, the latest first")
-async def list_acts(group_id: UUID, session: Session, limit: Limit, after: After) -> Page[ActView]:
-    """Changes of access, codes, decisions; and what was done, or refused, in other services."""
-    query = queries.entries(group_id=group_id)
+async def list_acts(group_id: UUID, by: By, session: Session, limit: Limit, after: After) -> Page[ActView]:
+    """Changes of access, codes, decisions, and what was done in other services.
+
+    Not who tried something without any right, and not how reviewers share their work: staff read of those.
+    """
+    if by.has_staff_right((StaffRight.ACCESS_APPROVE,)):
+        shows_sensitive(session)
+    query = queries.acts_in(group_id)
     found, following = await page_of(session, query, by=[AuditEntry.id], limit=limit, after=after, descending=True)
     names = await _user_ids(session, found)
     return Page(items=[ActView(**_act(each, names)) for each in found], next=following)
@@ -126,6 +132,7 @@ async def list_entries(
     items = [
         EntryView(
             **_act(each, names),
+            written_at=each.at,
             session_id=each.session_id,
             group_id=each.groups[0] if len(each.groups) == 1 else None,
             groups=len(each.groups),

@@ -151,6 +151,7 @@ async def list_requests(
     after: After,
     status: Annotated[RequestStatus | None, Query(description="Only these.")] = None,
 ) -> Page[RequestView]:
+    shows_sensitive(session)
     found, following = await page_of(session, queries.requests(status), by=[AccessRequest.id], limit=limit, after=after)
     return Page(items=await _views(session, found), next=following)
 

@@ -4,6 +4,7 @@ from typing import Self
 from uuid import UUID
 
 from covey_chassis.access import StaffRight, staff
+from covey_chassis.acts import tells_of
 from covey_chassis.http import (
     After,
     IdempotencyKey,
@@ -70,6 +71,7 @@ async def list_representatives(session: Session, limit: Limit, after: After) -> 
 @router.post("", status_code=201, dependencies=[OPERATIONS], responses=says(201, "ETag", "Location"), summary="Add one")
 async def add(contact: Contact, session: Session, key: IdempotencyKey, response: Response) -> RepresentativeView:
     representative = await add_representative(session, contact)
+    tells_of(session, representative_id=representative.id)
     await set_etag(response, session, representative)
     response.headers["Location"] = f"{router.prefix}/{representative.id}"
     return RepresentativeView.of(representative)

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from covey_chassis.access import Actor, By, StaffRight, staff
-from covey_chassis.acts import about_group
+from covey_chassis.acts import tells_of
 from covey_chassis.http import (
     After,
     Ctx,
@@ -94,7 +94,7 @@ async def _summaries(
 
 async def _summary(session: AsyncSession, transaction: Transaction, by: Actor, at: datetime) -> ReviewSummary:
     """The answer of a command. It is kept, to be given again: nobody who joins or leaves is in it."""
-    about_group(session, transaction.group_id)
+    tells_of(session, group_id=transaction.group_id)
     (answer,) = await _summaries(session, [transaction], by, at)
     return answer
 

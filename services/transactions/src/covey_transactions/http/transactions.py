@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from covey_chassis.access import Actor, By, InSight, Right, StaffRight, requires, sees
+from covey_chassis.acts import tells_of
 from covey_chassis.http import (
     After,
     Ctx,
@@ -105,6 +106,7 @@ async def open_one(
     transaction = await open_transaction(
         session, group_id, new.renewal_id, copy_of=new.copy_of, by=by.account_id, at=ctx.clock.now()
     )
+    tells_of(session, transaction_id=transaction.id)
     await set_etag(response, session, transaction)
     response.headers["Location"] = f"/v1/groups/{group_id}/transactions/{transaction.id}"
     return await summary_of(session, transaction)

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from covey_chassis.acts import about_group, shows_sensitive
+from covey_chassis.acts import shows_sensitive, tells_of
 from covey_contracts.transactions import TransactionKind, TransactionStatus
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -207,7 +207,7 @@ async def view_of(session: AsyncSession, transaction: Transaction, *, persons: b
         transaction: with its draft.
         persons: whether those who join and leave are shown.
     """
-    about_group(session, transaction.group_id)
+    tells_of(session, group_id=transaction.group_id)
     if persons:
         shows_sensitive(session)
     summary = await summary_of(session, transaction)

@@ -4,11 +4,12 @@ from datetime import datetime
 from uuid import UUID
 
 from covey_chassis.access import NotYours, StaffRight, check_signed, see_all_groups, see_group
+from covey_chassis.access.checking import KeyNotRegistered
 from covey_chassis.access.signing import Signed, read_signed
 from covey_chassis.acts import Act
 from covey_chassis.errors import Refusal
 from covey_chassis.outbox import emit_rows
-from covey_chassis.recording import DENIALS
+from covey_chassis.recording import is_denial
 from covey_contracts.acts import ActAuthority, ActOutcome
 from covey_contracts.programs import ReviewDecision
 from covey_contracts.transactions import ReviewDecisionAnswered
@@ -51,7 +52,8 @@ async def _answer(
         return known.answer
     group_id = await _group_of(session, command.transaction_id)
     objection = await _objection(session, command.transaction_id, group_id, signed, at=at, seal=seal)
-    if objection is None or isinstance(objection, DENIALS):
+    # A key that is not registered shows nothing of whose command it is: anybody can sign in another's name.
+    if objection is None or (is_denial(objection) and not isinstance(objection, KeyNotRegistered)):
         await keep_act(session, _act(command.transaction_id, group_id, signed, objection))
     answer = answer_to(command.transaction_id, signed, objection)
     session.add(ProgramCommand(*identity, answer, at))
