@@ -233,6 +233,14 @@ async def test_a_deleted_entry_is_named(chain: Chain) -> None:
     assert (await verify(chain.covey)).broken == "link 3 is missing"
 
 
+async def test_an_entry_that_was_deleted_with_its_link_is_named(chain: Chain) -> None:
+    third = await chain.entry(3)
+    await by_owner(chain.covey, "DELETE FROM audit_link WHERE number = 3")
+    await by_owner(chain.covey, f"DELETE FROM audit_entry WHERE id = '{third}'")
+
+    assert (await verify(chain.covey)).broken == "link 3 is missing"
+
+
 async def test_two_swapped_entries_are_named(chain: Chain) -> None:
     third, fourth = await chain.entry(3), await chain.entry(4)
     swap = "UPDATE audit_link SET entry_id = CASE entry_id WHEN '{0}' THEN uuid '{1}' ELSE '{0}' END WHERE number IN (3, 4)"

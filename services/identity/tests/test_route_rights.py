@@ -84,9 +84,11 @@ POST /v1/access-requests/{reference}/approval         401     403       403     
 POST /v1/access-requests/{reference}/decline          401     403       403        403      403        403     403    422       403         401       401       401    403
 GET /v1/access-requests/{reference}/form              401     403       403        403      403        403     403    404       403         401       401       401    403
 GET /v1/firms                                         401     403       403        403      403        403     403    200       403         401       401       401    403
+GET /v1/firms/{firm_id}                               401     403       403        403      403        403     403    404       403         401       401       401    403
 GET /v1/firms/{firm_id}/members                       401     403       403        403      403        403     403    404       403         401       401       401    403
 POST /v1/firms/{firm_id}/members                      401     403       403        403      403        403     403    422       403         401       401       401    403
 DELETE /v1/firms/{firm_id}/members/{account_id}       401     403       403        403      403        403     403    404       403         401       401       401    403
+GET /v1/accounts                                      401     403       403        403      403        403     403    422       403         401       401       401    403
 POST /v1/accounts/{account_id}/lock                   401     403       403        403      403        403     403    404       403         401       401       401    403
 POST /v1/accounts/{account_id}/unlock                 401     403       403        403      403        403     403    404       403         401       401       401    403
 POST /v1/accounts/{account_id}/second-factor/removal  401     403       403        403      403        403     403    404       403         401       401       401    403

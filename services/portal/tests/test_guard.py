@@ -86,7 +86,30 @@ async def test_every_answer_keeps_other_sites_out(browser, path):
 
     for name, value in HEADERS.items():
         assert answer.headers[name] == value
-    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+
+
+def test_what_keeps_other_sites_out_is_all_of_it():
+    policy = {each.partition(" ")[0]: each.partition(" ")[2] for each in HEADERS["Content-Security-Policy"].split("; ")}
+    for nothing in ("default-src", "base-uri", "frame-ancestors", "object-src"):
+        assert policy[nothing] == "'none'"
+    assert policy["script-src"] == policy["form-action"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in HEADERS["Content-Security-Policy"]
+    assert int(HEADERS["Strict-Transport-Security"].partition(";")[0].removeprefix("max-age=")) >= 31_536_000
+    wanted = {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+    assert wanted.items() <= HEADERS.items()
+
+
+async def test_signing_off_clears_what_the_browser_keeps(browser):
+    answer = await browser.post("/sign-off", headers=OURS | {"Cookie": f"__Host-covey={'a' * 43}"})
+
+    assert {'"cache"', '"storage"'} <= {each.strip() for each in answer.headers["Clear-Site-Data"].split(",")}
+    assert "__Host-covey=" in answer.headers["Set-Cookie"]
 
 
 async def test_files_may_be_kept_and_pages_may_not(browser):
@@ -176,6 +199,7 @@ LEADING_BACK = {
     "/account/second-factor/{step}",
     "/groups/{group_id}/users",
     "/groups/{group_id}/broker/firm",
+    "/staff/firms/{firm_id}/members/check",
 }
 """Where forms are sent to: whoever comes back there is led to where one begins, which has a guard of its own."""
 LIVE = "/groups/{group_id}/live"

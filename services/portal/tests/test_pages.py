@@ -66,6 +66,12 @@ STAFF = (
     "/staff/access-requests?status=approved",
     "/staff/access-requests/{reference}",
     "/staff/reviews",
+    "/staff/firms",
+    "/staff/firms?firm_number=nobody-has-this",
+    "/staff/firms/{firm}",
+    "/staff/audit",
+    "/staff/audit?user_id=nobody",
+    "/staff/audit?group={group}",
 )
 PAGES = (
     [("nobody", each) for each in ANYBODY]
@@ -125,6 +131,7 @@ async def cast(platform, browser) -> Cast:
         {
             "group": group["group_id"],
             "appointment": appointments[0]["id"],
+            "firm": appointments[0]["firm_id"],
             "user": removal.split("/")[-2],
             "reference": references[1],
         },
@@ -231,10 +238,20 @@ async def test_the_session_is_of_one_cookie_that_no_script_sees(visit, cast):
     assert "__Host-covey" not in await visitor.page.evaluate("document.cookie")
 
     kept = session["value"]
+    await visitor.go("/sign-on")
+    await visitor.sign_on(*cast.primary)
+    assert await value_of_cookie(visitor) != kept, "whoever signs on gets another one"
+    await visitor.page.context.add_cookies([session])
+    await visitor.go("/account")
+    assert visitor.path == "/account"
     await visitor.press("form[action='/sign-off'] button")
     await visitor.page.context.add_cookies([{**session, "value": kept}])
     await visitor.go("/account")
     assert visitor.path == "/sign-on"
+
+
+async def value_of_cookie(visitor: Visitor) -> str:
+    return {each["name"]: each["value"] for each in await visitor.page.context.cookies()}["__Host-covey"]
 
 
 @pytest.mark.timeout(200)

@@ -21,9 +21,11 @@ from covey_portal.refusals import sentence_of
 from covey_portal.routes import (
     access_requests,
     account,
+    audit,
     brokers,
     business,
     codes,
+    firms,
     groups,
     home,
     live,
@@ -55,6 +57,8 @@ ROUTERS = (
     brokers.router,
     live.router,
     access_requests.staff,
+    firms.router,
+    audit.router,
 )
 
 

@@ -13,7 +13,11 @@ def navigation(me: SignedOn) -> list[tuple[str, str]]:
     who = me.who
     places = [("/", N_("Home"))]
     if APPROVING in who.staff:
-        places.append(("/staff/access-requests", N_("Access requests")))
+        places += [
+            ("/staff/access-requests", N_("Access requests")),
+            ("/staff/firms", N_("Firms")),
+            ("/staff/audit", N_("Audit")),
+        ]
     if REVIEWING in who.staff:
         places.append(("/staff/reviews", N_("Review")))
     if who.has_groups:

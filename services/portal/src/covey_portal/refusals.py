@@ -58,6 +58,9 @@ SENTENCES: Mapping[str, str] = {
     "already-broker-of-record": N_("This firm is the group's broker of record already."),
     "appointment-not-found": N_("This firm is not the group's broker of record any more."),
     "firm-not-found": N_("We do not know this firm."),
+    "already-firm-member": N_("They are a member of this firm already."),
+    "firm-member-not-found": N_("They are no member of this firm any more."),
+    "account-not-found": N_("There is no such account."),
     "not-yours": N_("You do not have access to this."),
     # requests
     "access-request-not-found": N_("There is no request with this reference number. Check it, and try again."),

@@ -82,6 +82,12 @@ TERMINATION_REASONS: Mapping[str, str] = {
     "died": N_("died"),
 }
 
+FIRM_RIGHTS: Mapping[str, str] = {
+    "quotes.change": N_("work on quotes"),
+    "enrollments.change": N_("work on enrollments"),
+}
+"""What members of a firm may do in it."""
+
 AUTHORITIES: Mapping[str, str] = {
     "primary administrator": N_("Primary administrator"),
     "staff": N_("Our staff"),
@@ -91,11 +97,26 @@ AUTHORITIES: Mapping[str, str] = {
     "the carrier's book": N_("Our book of business"),
     "access code": N_("Access code"),
     "nobody": N_("Officer of the group"),
+    "mailed token": N_("Link in an email"),
+    "own account": N_("One's own account"),
+    "passkey": N_("Passkey"),
+    "password": N_("Password"),
+    "password and second factor": N_("Password and second factor"),
+    "program's secret": N_("A program's secret"),
+    "recovery code": N_("Recovery code"),
 }
 """By what somebody acted in a group, as the audit names it."""
 
 OUTCOMES: Mapping[str, str] = {"done": N_("Done"), "refused": N_("Refused")}
 ACTS: Mapping[str, str] = {
+    "account.changed": N_("Account information changed"),
+    "account.locked": N_("Account locked"),
+    "account.registered": N_("Registered"),
+    "account.unlocked": N_("Account unlocked"),
+    "address.asked-for": N_("Another address asked for"),
+    "address.chosen": N_("Main address chosen"),
+    "address.dropped": N_("Address removed"),
+    "address.proven": N_("Address verified"),
     "appointment.changed": N_("Broker of record changed"),
     "code.issued": N_("Access code sent"),
     "code.redeemed": N_("Access code entered"),
@@ -103,23 +124,58 @@ ACTS: Mapping[str, str] = {
     "firm-grant.removed": N_("Rights of the broker's firm taken away"),
     "firm.joined": N_("Joined the broker's firm"),
     "firm.left": N_("Left the broker's firm"),
+    "identity.list_acts": N_("What was done in a group looked at"),
+    "identity.list_entries": N_("Audit looked at"),
+    "identity.list_requests": N_("Access requests looked at"),
+    "identity.read_form": N_("Officer's form looked at"),
     "invitation.withdrawn": N_("Invitation withdrawn"),
+    "listener.retired": N_("Service retired"),
     "membership.change_carrier_data": N_("Group's data changed by us"),
     "membership.change_own_data": N_("Group's data changed"),
+    "membership.import_groups": N_("Groups imported"),
     "membership.read_group": N_("Group looked at"),
+    "membership.read_import_errors": N_("Errors of an import looked at"),
     "membership.register": N_("Group registered"),
     "membership.watch_access": N_("Changes of access watched"),
     "notifications.resend": N_("Message sent again"),
     "notifications.watch_access": N_("Changes of access watched"),
+    "passkey.added": N_("Passkey added"),
+    "passkey.begun": N_("Passkey begun"),
+    "passkey.removed": N_("Passkey removed"),
+    "passkey.renamed": N_("Passkey renamed"),
+    "passkeys.taken": N_("Passkeys taken away"),
+    "password.asked-for": N_("New password asked for"),
+    "password.changed": N_("Password changed"),
+    "password.reset": N_("Password chosen anew"),
+    "password.shown": N_("Password shown once more"),
     "person.excluded": N_("Person of the broker's firm removed"),
     "person.readmitted": N_("Person of the broker's firm let in again"),
+    "program.created": N_("Program made"),
+    "program.key-registered": N_("Program's key registered"),
+    "program.key-removed": N_("Program's key removed"),
+    "program.secret-replaced": N_("Program's secret replaced"),
+    "program.signed-on": N_("Program signed on"),
+    "recovery-code.used": N_("Recovery code used"),
+    "recovery-codes.renewed": N_("Recovery codes made anew"),
     "renewals.list_renewals_of_group": N_("Renewals looked at"),
     "renewals.watch_access": N_("Changes of access watched"),
     "request.approved": N_("Request for access approved"),
     "request.declined": N_("Request for access declined"),
     "request.submitted": N_("Request for access"),
     "rights.changed": N_("Rights changed"),
+    "second-factor.begun": N_("Second factor begun"),
+    "second-factor.off": N_("Second factor turned off"),
+    "second-factor.on": N_("Second factor turned on"),
+    "second-factor.taken": N_("Second factor taken away"),
+    "session.ended": N_("Signed off"),
+    "sign-on": N_("Signed on"),
+    "sign-on.passkey": N_("Signed on with a passkey"),
+    "sign-on.second-factor": N_("Signed on with a second factor"),
+    "staff.rights-given": N_("Staff rights given"),
+    "staff.rights-removed": N_("Staff rights taken away"),
+    "transactions.add": N_("Representative added"),
     "transactions.approve": N_("Changes approved"),
+    "transactions.change": N_("Representative changed"),
     "transactions.claim": N_("Review begun"),
     "transactions.decide": N_("Decided by a program"),
     "transactions.decline": N_("Changes declined"),
@@ -133,10 +189,11 @@ ACTS: Mapping[str, str] = {
     "transactions.submit": N_("Changes submitted"),
     "transactions.watch_access": N_("Changes of access watched"),
     "transactions.withdraw": N_("Changes withdrawn"),
+    "user-id.asked-for": N_("User ID asked for"),
     "user.added": N_("User added"),
     "user.removed": N_("User removed"),
 }
-"""What is done in a group, as its audit names it."""
+"""What is done, as the audit names it."""
 ELSE = N_("Something else")
 """What has no name here: what is only ever refused."""
 

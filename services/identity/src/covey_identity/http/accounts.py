@@ -1,4 +1,4 @@
-"""What staff do to an account: lock it, let it in again, take a second factor that was lost."""
+"""What staff do to an account: find it, lock it, let it in again, take a second factor that was lost."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -6,10 +6,13 @@ from uuid import UUID
 
 from covey_chassis.access import By, StaffRight, staff
 from covey_chassis.http import Ctx, IdempotencyKey, Session, refuses, service_router
+from fastapi import Query
 from pydantic import BaseModel, Field
+from sqlalchemy import select
 
 from covey_identity.domain.account import Account, AccountNotFound, OwnAccount
 from covey_identity.domain.second_factor import SecondFactorOff
+from covey_identity.domain.user_ids import as_stored
 from covey_identity.use_cases.lock_account import lock_account
 from covey_identity.use_cases.turn_off_second_factor import take_second_factor
 from covey_identity.use_cases.unlock_account import unlock_account
@@ -27,6 +30,31 @@ class AccountStatus(BaseModel):
     @classmethod
     def of(cls, found: Account) -> Self:
         return cls(account_id=found.id, user_id=found.user_id, locked_at=found.locked_at)
+
+
+class AccountFound(AccountStatus):
+    """Whose account it is."""
+
+    first_name: str
+    last_name: str
+    program_name: Annotated[str | None, Field(description="Null for a person.")]
+
+
+@router.get("", dependencies=[staff(StaffRight.ACCESS_APPROVE)], summary="Find an account by its user ID")
+async def find_account(
+    session: Session, user_id: Annotated[str, Query(min_length=1, max_length=100, description="In any case.")]
+) -> list[AccountFound]:
+    """The account that has this user ID, or none: to be shown before anything is done about it."""
+    found = await session.scalars(select(Account).where(Account.user_id == as_stored(user_id)))
+    return [
+        AccountFound(
+            **dict(AccountStatus.of(each)),
+            first_name=each.first_name,
+            last_name=each.last_name,
+            program_name=each.program_name,
+        )
+        for each in found
+    ]
 
 
 @router.post(

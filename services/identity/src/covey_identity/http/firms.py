@@ -125,6 +125,14 @@ async def list_firms(
     return Page(items=[FirmView.model_validate(firm) for firm in found], next=following)
 
 
+@firms.get("/{firm_id}", dependencies=[APPROVING], responses=refuses(FirmNotFound), summary="One firm")
+async def read_firm(firm_id: UUID, session: Session) -> FirmView:
+    firm = await session.get(Firm, firm_id)
+    if firm is None:
+        raise FirmNotFound(id=firm_id)
+    return FirmView.model_validate(firm)
+
+
 @firms.get("/{firm_id}/members", dependencies=[APPROVING], responses=refuses(FirmNotFound), summary="A firm's members")
 async def list_members(firm_id: UUID, session: Session, limit: Limit, after: After) -> Page[MemberView]:
     if await session.get(Firm, firm_id) is None:

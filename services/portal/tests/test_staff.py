@@ -1,0 +1,119 @@
+"""What staff do and look up on pages alone: the people of a firm (R-11), and the audit (R-12)."""
+
+import pytest
+
+from .people import address, eventually, firm_number
+
+WAYS = [
+    pytest.param("en-US", True, "English", id="english"),
+    pytest.param("es-US", False, "Español", id="spanish-without-scripts"),
+]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("language", "scripts", "named"), WAYS)
+async def test_somebody_is_put_into_a_firm_sees_its_groups_and_is_taken_out_again(
+    platform, visit, language, scripts, named
+):
+    number = firm_number()
+    group = await platform.group(broker=number)
+    broker = await visit()
+    user_id = await broker.register_and_sign_on(address("brook"), "Brook", "Er")
+    staff = await visit(language=language, scripts=scripts)
+    await staff.sign_on_as_staff()
+
+    await staff.go("/staff/firms")
+    await staff.fill(firm_number=number)
+    await staff.press("main form.filters button")
+    await staff.press("main tbody a")
+    firm = staff.path
+    for wrong in ("", "z99999"):
+        await staff.fill(user_id=wrong)
+        await staff.press("main form[action$='/check'] button")
+        assert await staff.page.locator("#user_id-complaint").count() == 1
+        assert await staff.page.input_value("#user_id") == wrong
+    await staff.fill(user_id=f" {user_id.upper()} ")
+    await staff.press("main form[action$='/check'] button")
+    assert "Brook Er" in await staff.title()
+    await staff.page.check("[name=rights][value='quotes.change']")
+    await staff.press("main form[action$='/members'] button")
+    assert staff.path == firm
+    assert user_id in await staff.page.inner_text("main table")
+
+    async def sees() -> bool | None:
+        await broker.go("/book")
+        return group["legal_name"] in await broker.page.inner_text("main") or None
+
+    await eventually(sees, "the firm's group in the book")
+    await staff.go(firm)
+    await staff.confirm("main a[href$='/removal']", "/removal")
+    assert staff.path == firm
+    assert await staff.page.locator("main .said.good").count() == 1
+    assert await staff.page.locator("main table").count() == 0
+
+    async def sees_nothing() -> bool | None:
+        await broker.go("/book")
+        return group["legal_name"] not in await broker.page.inner_text("main") or None
+
+    await eventually(sees_nothing, "a book without the group")
+
+
+@pytest.mark.timeout(200)
+async def test_a_firms_member_is_added_once(platform, visit):
+    number = firm_number()
+    await platform.group(broker=number)
+    person = await visit()
+    user_id = await person.register_and_sign_on(address("twice"), "Twi", "Ce")
+    staff = await visit()
+    await staff.sign_on_as_staff()
+    for _ in range(2):
+        await staff.go(f"/staff/firms?firm_number={number}")
+        await staff.press("main tbody a")
+        await staff.fill(user_id=user_id)
+        await staff.press("main form[action$='/check'] button")
+        await staff.press("main form[action$='/members'] button")
+
+    assert "already" in await staff.page.inner_text("#problem")
+    assert await staff.page.locator("main tbody tr").count() == 1
+
+
+@pytest.mark.timeout(200)
+async def test_staff_read_who_did_what_and_from_where(platform, visit):
+    group = await platform.group()
+    person = await visit()
+    user_id = await person.register_and_sign_on(address("watched"), "Wat", "Ched")
+    await person.go(f"/groups/{group['group_id']}")  # it is not theirs
+    staff = await visit()
+    await staff.sign_on_as_staff()
+
+    async def told() -> str | None:
+        await staff.go(f"/staff/audit?user_id={user_id}")
+        found = await staff.page.inner_text("main table")
+        return found if "membership.read_group" in found else None
+
+    found = await eventually(told, "the refused look in the audit")
+    assert {"sign-on", "account.registered", "127.0.0.1", "not-yours"} <= set(found.split())
+    assert await staff.page.locator("main tbody td:nth-child(3) a").all_inner_texts() != []
+
+    await staff.go(f"/staff/audit?group={group['group_id']}")
+    rows = await staff.page.locator("main tbody tr").all_inner_texts()
+    assert any("membership.read_group" in row and user_id in row for row in rows)
+    await staff.fill(user_id="nobody")
+    await staff.press("main form.filters button")
+    assert await staff.page.locator("#user_id-complaint").count() == 1
+
+
+@pytest.mark.timeout(200)
+async def test_the_audit_is_turned_page_by_page(visit):
+    staff = await visit()
+    await staff.sign_on_as_staff()
+    for _ in range(26):
+        await staff.go("/staff/audit")
+
+    first = await staff.page.locator("main tbody tr").all_inner_texts()
+    await staff.press("main nav a[rel=next]")
+    second = await staff.page.locator("main tbody tr").all_inner_texts()
+
+    assert len(first) == 25
+    assert second
+    assert "2" in await staff.page.title()
