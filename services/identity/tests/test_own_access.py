@@ -49,6 +49,23 @@ async def test_the_carriers_staff_are_told_their_rights(covey: Harness) -> None:
     assert "access.approve" in answer.json()["staff"]
 
 
+async def test_one_reads_who_gave_one_access_and_since_when(covey: Harness) -> None:
+    story = Story(covey)
+    group_id = await story.group()
+    primary = await story.primary(group_id, "Prim")
+    secondary, _ = await story.secondary(primary, group_id)
+
+    of_primary, of_secondary = [
+        (await each.api.get(f"/v1/access/groups/{group_id}")).json() for each in (primary, secondary)
+    ]
+
+    assert [each["by"] for each in of_primary["given"]] == [None]
+    ((given),) = of_secondary["given"]
+    assert given["by"].startswith("Prim ")
+    assert given["since"] >= of_primary["given"][0]["since"]
+    assert [each["given"] for each in (await secondary.api.get("/v1/access/groups")).json()["items"]] == [[given]]
+
+
 async def test_a_code_waits_until_it_is_entered_replaced_or_expired(covey: Harness) -> None:
     story = Story(covey)
     group_id = await story.group()

@@ -51,7 +51,13 @@ def request_in(request) -> Request:
 
 GROUP = {"group_id": ID, "group_number": ABSURD, "legal_name": ABSURD, "market_region": ABSURD, "primary": ABSURD}
 HELD = [{"rights": ["members.view", "renewals.change"], "billing_units": None}]
-OWN = {**GROUP, "rights": ["renewals.change", "access.manage"], "held": HELD, "through_firms": [ABSURD]}
+OWN = {
+    **GROUP,
+    "rights": ["renewals.change", "access.manage"],
+    "held": HELD,
+    "given": [{"by": ABSURD, "since": AT}],
+    "through_firms": [ABSURD],
+}
 USER = {
     "grant_id": ID,
     "role": "secondary",
@@ -143,6 +149,20 @@ BROKER = {
 }
 FORMER = {**BROKER, "ends_on": "2026-02-03"}
 FIRM = {"id": ID, "firm_number": ABSURD, "firm_name": ABSURD}
+MEMBER = {"account_id": ID, "user_id": "d45634", "first_name": ABSURD, "last_name": ABSURD, "rights": [], "since": AT}
+ENTRY = {
+    "at": AT,
+    "act": ABSURD,
+    "account_id": ID,
+    "user_id": ABSURD,
+    "authority": ABSURD,
+    "subjects": [{"account_id": ID, "user_id": ABSURD}],
+    "outcome": "refused",
+    "origin": ABSURD,
+    "group_id": ID,
+    "groups": 1,
+    "details": {ABSURD: ABSURD},
+}
 LIST: dict[str, Any] = {"next": ABSURD, "number": 2, "more": "/more", "first": "/first"}
 FORM = Form.of(first_name=ABSURD, last_name=ABSURD, email=ABSURD, act="removal")
 PAGES: dict[str, dict[str, Any]] = {
@@ -171,6 +191,20 @@ PAGES: dict[str, dict[str, Any]] = {
     "broker_check.html": {"group": OWN, "firm": FIRM, "former": FORMER, "form": Form()},
     "broker_end.html": {"group_id": ID, "broker": BROKER, "form": Form()},
     "firm_rights.html": {"group": OWN, "broker": BROKER, "form": Form(), "areas": (), "rights": {}, "units": []},
+    "staff_firms.html": {"found": {"items": [FIRM], "next": ABSURD}, "form": Form.of(firm_number=ABSURD), "number": 2},
+    "staff_firm.html": {"firm": FIRM, "members": [MEMBER], "said": "", "form": Form.of(user_id=ABSURD)},
+    "staff_firm_check.html": {
+        "firm": FIRM,
+        "person": {**MEMBER, "program_name": None, "locked_at": AT},
+        "form": Form(),
+    },
+    "staff_firm_removal.html": {"firm": FIRM, "member": MEMBER, "form": Form()},
+    "staff_audit.html": {
+        "found": {"items": [ENTRY], "next": ABSURD},
+        "group_id": None,
+        "form": Form.of(user_id=ABSURD),
+        "number": 2,
+    },
     "user_removal.html": {"group_id": ID, "user": USER, "form": Form()},
     "user_new_rights.html": {"group": OWN, "form": FORM, "areas": (), "rights": {}, "units": []},
     "staff_request.html": {"found": REQUEST, "form": Form()},

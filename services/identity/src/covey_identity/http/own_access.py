@@ -1,6 +1,7 @@
 """What somebody has access to themselves (R-06)."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -25,6 +26,13 @@ class HeldView(BaseModel):
     billing_units: list[str] | None
 
 
+class GivenView(BaseModel):
+    """By whom somebody's own grant was given."""
+
+    by: Annotated[str | None, Field(description="Their name; null when the carrier gave it.")]
+    since: datetime
+
+
 class GroupAccess(BaseModel):
     """A group that somebody sees, and what they may do there."""
 
@@ -34,6 +42,7 @@ class GroupAccess(BaseModel):
     market_region: str
     rights: Annotated[list[Right], Field(description="All that is held in any of its billing units.")]
     held: Annotated[list[HeldView], Field(description="Which of them where: by a grant of one's own, or a firm's.")]
+    given: Annotated[list[GivenView], Field(description="Own grants; what is held through firms is none.")]
     through_firms: list[str]
     primary: Annotated[str | None, Field(description="The name of the group's primary administrator.")]
 
@@ -114,6 +123,9 @@ async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy])
     for row in await session.execute(_THROUGH_FIRMS, named):
         firms[row.group_id].add(row.firm_name)
     primaries = await queries.primaries_of(session, group_ids)
+    given: dict[UUID, list[GivenView]] = {group_id: [] for group_id in group_ids}
+    for row in await session.execute(_GIVEN, named):
+        given[row.group_id].append(GivenView(by=row.name, since=row.since))
     found = []
     for group in groups:
         actor = Actor(by.account_id, by.session_id, frozenset(), group.group_id, tuple(held[group.group_id]))
@@ -131,6 +143,7 @@ async def _access(session: AsyncSession, by: Actor, groups: Sequence[GroupCopy])
                     )
                     for each in actor.held
                 ],
+                given=given[group.group_id],
                 through_firms=sorted(firms[group.group_id]),
                 primary=primaries.get(group.group_id),
             )
@@ -160,6 +173,14 @@ _HELD = text(
     """
     SELECT group_id, rights, billing_units FROM access_held
      WHERE account_id = :account_id AND group_id = ANY(CAST(:group_ids AS uuid[]))
+    """
+)
+_GIVEN = text(
+    """
+    SELECT own.group_id, own.since, giver.first_name || ' ' || giver.last_name AS name
+      FROM access_grant AS own LEFT JOIN account AS giver ON giver.id = own.given_by
+     WHERE own.account_id = :account_id AND own.status = 'active' AND own.group_id = ANY(CAST(:group_ids AS uuid[]))
+     ORDER BY own.since
     """
 )
 _THROUGH_FIRMS = text(
