@@ -1,5 +1,6 @@
 """Handlers of many: a batch at once where that works, and one by one where something in it is refused."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import ClassVar
 
@@ -78,26 +79,33 @@ async def service(service_harness: ServiceHarness, toys: Toys) -> AsyncIterator[
 
 
 async def deliver(service: Harness, consumer: Consumer, *events: Turned) -> None:
-    """All of them in one batch, as if they were all that the topic has."""
-    records = [a_record(offset, event) for offset, event in enumerate(events)]
+    """All of them in one batch, as if they were all that their topics have."""
+    ends = Counter[str]()
+    records = []
+    for number, event in enumerate(events):
+        records.append(a_record(ends[event.topic.name], event, number + 1))
+        ends[event.topic.name] += 1
     async with service.transaction() as session:
-        await session.execute(text("INSERT INTO position VALUES ('chassis.toys', :topic, 0, 0)"), {"topic": "toys"})
-    await take(consumer, service.context.workers, records, [Span("toys", 0, 0, len(events))])
+        await session.execute(
+            text("INSERT INTO position VALUES ('chassis.toys', :topic, 0, 0)"), [{"topic": topic} for topic in ends]
+        )
+    await take(consumer, service.context.workers, records, [Span(topic, 0, 0, end) for topic, end in ends.items()])
 
 
-def a_record(offset: int, event: Turned) -> ArrivedRecord:
+def a_record(offset: int, event: Turned, sequence: int) -> ArrivedRecord:
     envelope = Envelope(
         id=str(new_id()),
         source="/chassis",
         type=event.topic.name,
         time=Clock.now(),
         subject=event.key,
-        sequence=offset + 1,
+        sequence=sequence,
         correlation_id=f"conversation {event.face}",
         causation_id=None,
         traceparent=None,
     )
-    return ArrivedRecord("toys", 0, offset, event.key.encode(), event.model_dump_json().encode(), to_headers(envelope))
+    value = event.model_dump_json().encode()
+    return ArrivedRecord(event.topic.name, 0, offset, event.key.encode(), value, to_headers(envelope))
 
 
 async def effects(service: Harness) -> list[int]:

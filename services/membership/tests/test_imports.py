@@ -405,7 +405,7 @@ async def test_no_name_and_no_address_is_in_the_outbox_in_the_clear(covey, bring
 
     async with covey.transaction() as session:
         payloads = [json.loads(payload) for payload in await session.scalars(text("SELECT payload FROM outbox"))]
-    assert len(payloads) == 3
+    assert len([each for each in payloads if "group_number" in each]) == 3
     for payload in payloads:
         payload.pop("sealed")
         assert "@" not in json.dumps(payload)

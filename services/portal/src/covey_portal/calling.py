@@ -49,13 +49,17 @@ class Answer:
 class Refused(Exception):
     """A service refused what it was asked for (a problem document, RFC 9457)."""
 
-    def __init__(self, status: int, code: str, title: str, fields: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, title: str, fields: Mapping[str, str] | None = None, *, detail: str = ""
+    ) -> None:
         super().__init__(code)
         self.status = status
         self.code = code
         self.title = title
         self.fields = fields or {}
         """Bad fields by pointer, each with a sentence in English."""
+        self.detail = detail
+        """The service's own sentence, with facts."""
 
 
 class Away(Exception):
@@ -158,7 +162,7 @@ def _refusal(to: To, answer: httpx.Response) -> Exception:
     try:
         problem = answer.json()
         fields = {each["pointer"]: each["detail"] for each in problem["errors"]}
-        refused = Refused(answer.status_code, problem["code"], problem["title"], fields)
+        refused = Refused(answer.status_code, problem["code"], problem["title"], fields, detail=problem["detail"])
     except (ValueError, KeyError, TypeError):
         log.error("portal.unreadable_answer", service=to, status=answer.status_code)
         return Away()

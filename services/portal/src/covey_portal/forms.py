@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from covey_portal.calling import Refused
 from covey_portal.languages import N_
-from covey_portal.refusals import SENTENCES, sentence_of
+from covey_portal.refusals import known_sentence, sentence_of
 
 ONCE = re.compile(r"[A-Za-z0-9:+.-]{1,100}")
 IN_PROGRESS = "command-in-progress"
@@ -82,7 +82,7 @@ class Form:
         for pointer in refused.fields:
             name = pointer.removeprefix("/").partition("/")[0]
             if self.has(name) or name in said:
-                self.errors[name] = SENTENCES.get(refused.code) or said.get(name, NOT_SO)
+                self.errors[name] = known_sentence(refused) or said.get(name, NOT_SO)
         if not self.errors:
             self.problem = sentence_of(refused)
         if refused.code != IN_PROGRESS:

@@ -27,12 +27,6 @@ SENTENCES: Mapping[str, str] = {
     "too-many-passkeys": N_("You have as many passkeys as one can have. Remove one first."),
     # codes
     "code-not-good": N_("This code is not right for you. Check it against the email, and enter it again."),
-    "code-expired": N_(
-        "This code has expired: codes are good for 7 days. Ask the group's primary administrator for another one; a primary"
-        " administrator asks us."
-    ),
-    "code-used": N_("This code has been used already. What it gave is in your list of groups."),
-    "code-replaced": N_("A newer code was sent to you. Enter that one: it is in the latest email."),
     "already-has-access": N_("You have access to this group already."),
     # mailed tokens and passwords
     "verification-not-good": N_("This link is no longer good, or was used already. Register again to get another one."),
@@ -71,6 +65,36 @@ SENTENCES: Mapping[str, str] = {
 }
 
 
+THE_CARRIER, THE_PRIMARY = "the carrier", "the group's primary administrator"
+"""Whom identity names, in the detail of a refusal, to ask about a code."""
+OF_CODES: Mapping[tuple[str, str], str] = {
+    ("code-expired", THE_CARRIER): N_(
+        "This code has expired: codes are good for 7 days. Call us, and we will send you another one."
+    ),
+    ("code-expired", THE_PRIMARY): N_(
+        "This code has expired: codes are good for 7 days. Ask the group's primary administrator for another one."
+    ),
+    ("code-used", THE_CARRIER): N_("This code has been used already, and is good once. If that was not you, call us."),
+    ("code-used", THE_PRIMARY): N_(
+        "This code has been used already, and is good once. If that was not you, tell the group's primary administrator."
+    ),
+    ("code-replaced", THE_CARRIER): N_(
+        "A newer code was sent to you. Enter that one: it is in the latest email. If you cannot find it, call us."
+    ),
+    ("code-replaced", THE_PRIMARY): N_(
+        "A newer code was sent to you. Enter that one: it is in the latest email. If you cannot find it, ask the group's"
+        " primary administrator."
+    ),
+}
+"""What is said to whoever a code was for, and whom they ask (R-05)."""
+
+
+def known_sentence(refused: Refused) -> str | None:
+    """What to say to a person, in English, to be translated; None for a refusal that has no words of its own here."""
+    of_code = (said for (code, whom), said in OF_CODES.items() if code == refused.code and whom in refused.detail)
+    return next(of_code, SENTENCES.get(refused.code))
+
+
 def sentence_of(refused: Refused) -> str:
-    """What to say to a person, in English, to be translated."""
-    return SENTENCES.get(refused.code, OTHERWISE)
+    """What to say to a person, whatever was refused."""
+    return known_sentence(refused) or OTHERWISE

@@ -1,0 +1,102 @@
+"""What is wrong with an access code is said to whom it was for, and whom to ask; others read one neutral text (R-05)."""
+
+import asyncpg
+import pytest
+
+from .people import Visitor, address, eventually
+
+WAYS = [
+    pytest.param(
+        "en-US",
+        True,
+        {"replaced": "newer code", "used": "used already", "expired": "expired", "neutral": "not right for you"},
+        ("primary administrator", "call us"),
+        id="english",
+    ),
+    pytest.param(
+        "es-US",
+        False,
+        {"replaced": "más reciente", "used": "ya se ha usado", "expired": "caducado", "neutral": "no es correcto"},
+        ("administrador principal", "llámenos"),
+        id="spanish-without-scripts",
+    ),
+]
+
+
+async def complaint(visitor: Visitor, code: str) -> str:
+    """What is said of a code, beside its field; the code itself is not given back."""
+    await visitor.go("/access-code")
+    await visitor.fill(code=code)
+    await visitor.press("main form button.button")
+    assert await visitor.page.input_value("#code") == ""
+    return await visitor.page.inner_text("#problem")
+
+
+async def expire(platform, email: str) -> None:
+    """A week goes by for the codes that were sent to this address."""
+    database = await asyncpg.connect(platform.run["databases"]["identity"])
+    try:
+        await database.execute(
+            """
+            UPDATE access_code SET expires_at = now() - interval '1 second'
+             WHERE grant_id IN (SELECT id FROM access_grant WHERE email = $1)
+            """,
+            email,
+        )
+    finally:
+        await database.close()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("language", "scripts", "says", "asks"), WAYS)
+async def test_a_code_of_a_user_is_replaced_expired_and_used(platform, visit, language, scripts, says, asks):
+    group = await platform.group()
+    primary = await visit()
+    await primary.become_primary(group, address("prim"))
+    email = address("sec")
+    await primary.go(f"/groups/{group['group_id']}/users/new")
+    await primary.fill(first_name="Sec", last_name="Ondary", email=email, email_again=email)
+    await primary.press()
+    await primary.page.check("[name=rights][value='renewals.view']")
+    await primary.press()
+    person = await visit(language=language, scripts=scripts)
+    await person.register_and_sign_on(email, "Sec", "Ondary")
+    first = await platform.code(email, group["legal_name"])
+    await primary.go(f"/groups/{group['group_id']}")
+    await primary.press("main form[action$='/code'] button")
+
+    async def another() -> str | None:
+        code = await platform.code(email, group["legal_name"])
+        return code if code != first else None
+
+    second = await eventually(another, "another code")
+    said = await complaint(person, first)
+    assert says["replaced"] in said
+    assert asks[0] in said
+    stranger = await visit(language=language, scripts=scripts)
+    await stranger.register_and_sign_on(address("stranger"), "Stran", "Ger")
+    for code in (first, second, "0000-0000-0000-0000"):
+        assert says["neutral"] in await complaint(stranger, code)
+    await person.go("/access-code")
+    await person.fill(code=second.lower().replace("-", " "))
+    await person.press("main form button.button")
+    assert group["legal_name"] in await person.page.inner_text("main")
+    said = await complaint(person, second)
+    assert says["used"] in said
+    assert asks[0] in said
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("language", "scripts", "says", "asks"), WAYS)
+async def test_a_primary_whose_code_has_expired_asks_the_carrier(platform, visit, language, scripts, says, asks):
+    group, email = await platform.group(), address("prim")
+    await platform.approve_primary(group, email)
+    primary = await visit(language=language, scripts=scripts)
+    await primary.register_and_sign_on(email, "Prim", "Ary")
+    code = await platform.code(email, group["legal_name"])
+    await expire(platform, email)
+
+    said = await complaint(primary, code)
+
+    assert says["expired"] in said
+    assert asks[1] in said.replace("Call us", "call us").replace("Llámenos", "llámenos")
