@@ -63,7 +63,7 @@ async def test_a_code_of_a_user_is_replaced_expired_and_used(platform, visit, la
     await person.register_and_sign_on(email, "Sec", "Ondary")
     first = await platform.code(email, group["legal_name"])
     await primary.go(f"/groups/{group['group_id']}")
-    await primary.press("main form[action$='/code'] button")
+    await primary.confirm("main a[href$='/code']", "/code")
 
     async def another() -> str | None:
         code = await platform.code(email, group["legal_name"])

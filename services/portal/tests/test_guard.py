@@ -187,6 +187,7 @@ FOR_ANYBODY = {
     "/access-request/form.pdf",
     "/access-request/status",
     "/access-request/{reference}",
+    "/access-request/{reference}/record.pdf",
     "/static/{name}",
     "/livez",
     "/readyz",

@@ -52,6 +52,7 @@ SIGNED_ON = (
     "/groups/{group}/users/new",
     "/groups/{group}/users/{user}/rights",
     "/groups/{group}/users/{user}/removal",
+    "/groups/{group}/users/{user}/code",
     "/groups/{group}/seen-by",
     "/groups/{group}/seen-by?on=2020-01-01",
     "/groups/{group}/history",
@@ -348,6 +349,59 @@ async def test_the_printed_form_has_the_same_fields(platform, visit):
     printed = [name for name in online if name != "email_again"]
     assert len(printed) == 8
     assert [name for name in printed if f"({name})".encode() not in plain] == []
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_a_session_elsewhere_is_ended_once_one_was_asked(visit, cast, scripts):
+    elsewhere, here = await visit(), await visit(scripts=scripts)
+    await elsewhere.sign_on(*cast.primary)
+    await here.sign_on(*cast.primary)
+    await here.go("/account/sessions")
+    others = await here.page.locator("main a[href$='/end']").count()
+
+    await here.confirm("main a[href$='/end']", "/end")
+
+    assert here.path == "/account"
+    await here.go("/account/sessions")
+    assert await here.page.locator("main a[href$='/end']").count() == others - 1
+    await elsewhere.go("/account")
+    assert elsewhere.path == "/sign-on"
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_what_was_typed_is_checked_changed_sent_and_kept(platform, visit, scripts):
+    group = await platform.group()
+    visitor = await visit(scripts=scripts)
+    await visitor.go("/access-request")
+    email = address("prim")
+    await visitor.fill(group_number=group["group_number"], company="Not so", officer_first_name="Olu")
+    await visitor.fill(officer_last_name="Officer", officer_email=address("olu"))
+    await visitor.fill(first_name="Prim", last_name="Ary", email=email, email_again=email)
+    await visitor.press()
+
+    assert "Not so" in await visitor.page.inner_text("main")
+    await visitor.press("main button[formaction$='#company']")
+    assert visitor.page.url.endswith("#company")
+    assert await visitor.page.input_value("#last_name") == "Ary"
+    await visitor.fill(company=group["legal_name"])
+    await visitor.press()
+    assert "Not so" not in await visitor.page.inner_text("main")
+    await visitor.press("main form[action='/access-request'] button.button:not(.plain)")
+
+    reference = visitor.path.rpartition("/")[2]
+    said = await visitor.page.inner_text("main")
+    assert f"{reference[:4]}-{reference[4:8]}" in said
+    assert "within two business days" in said
+    answer = await visitor.page.request.get(f"/access-request/{reference}/record.pdf")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/pdf")
+    document = await answer.body()
+    plain = document + b"".join(map(_unpacked, STREAM.findall(document)))
+    assert b"/UA" in plain or b"pdfuaid" in plain
+    assert reference in answer.headers["content-disposition"]
+    gone = await visitor.page.request.get(f"/access-request/{'0' * 16}/record.pdf")
+    assert gone.status == 404
 
 
 STREAM = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)

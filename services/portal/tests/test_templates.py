@@ -205,6 +205,7 @@ PAGES: dict[str, dict[str, Any]] = {
         "form": Form.of(user_id=ABSURD),
         "number": 2,
     },
+    "user_code.html": {"group_id": ID, "user": USER, "form": Form()},
     "user_removal.html": {"group_id": ID, "user": USER, "form": Form()},
     "user_new_rights.html": {"group": OWN, "form": FORM, "areas": (), "rights": {}, "units": []},
     "staff_request.html": {"found": REQUEST, "form": Form()},

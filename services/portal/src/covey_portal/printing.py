@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from covey_portal.calling import Json
 from covey_portal.pages import render
 
 _made: dict[str, bytes] = {}
@@ -18,10 +19,19 @@ async def printable_form(request: Request) -> bytes:
     of the processor and anybody may ask.
     """
     text = render(request, "request_form_print.html")
-    async with _making:
-        if text not in _made:
-            _made[text] = await asyncio.to_thread(_set, text)
+    if text not in _made:
+        _made[text] = await _printed(text)
     return _made[text]
+
+
+async def printable_record(request: Request, found: Json) -> bytes:
+    """That a request was sent, when, and how far it is: for whoever has its reference number."""
+    return await _printed(render(request, "request_record_print.html", found=found))
+
+
+async def _printed(text: str) -> bytes:
+    async with _making:
+        return await asyncio.to_thread(_set, text)
 
 
 def _set(text: str) -> bytes:

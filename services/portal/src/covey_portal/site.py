@@ -49,6 +49,8 @@ class Site(_Said):
 
     terms_version: Words
     terms: Texts
+    requests_decided: Texts | None = None
+    """By when requests for access are decided, as a sentence."""
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
 
     def region(self, name: str) -> Region:

@@ -10,8 +10,8 @@ from covey_portal.calling import Refused, To
 from covey_portal.complaints import EMAIL, NOT_A_NAME, NOT_THE_SAME, TOO_LONG
 from covey_portal.forms import Form
 from covey_portal.languages import N_
-from covey_portal.pages import language_of, page
-from covey_portal.printing import printable_form
+from covey_portal.pages import language_of, page, site_of
+from covey_portal.printing import printable_form, printable_record
 from covey_portal.signed_on import Me, services_of
 from covey_portal.words import REQUEST_STATUSES
 
@@ -102,10 +102,21 @@ async def find_status(request: Request, reference: str = "") -> Response:
     return page(request, "request_find.html", form=form)
 
 
+@router.get("/{reference}/record.pdf")
+async def print_record(request: Request, reference: str) -> Response:
+    """To keep: the reference number, and where the request stands. Nothing of what the officer wrote."""
+    found = await services_of(request).ask(To.IDENTITY, "GET", f"/v1/access-requests/{_plain(reference)}")
+    document = await printable_record(request, found.body)
+    headers = {"Content-Disposition": f'inline; filename="request-{_plain(reference)}.pdf"'}
+    return Response(document, media_type="application/pdf", headers=headers)
+
+
 @router.get("/{reference}")
 async def show_status(request: Request, reference: str, sent: str = "") -> Response:
     found = await services_of(request).ask(To.IDENTITY, "GET", f"/v1/access-requests/{_plain(reference)}")
-    return page(request, "request_status.html", found=found.body, sent=sent == "yes")
+    return page(
+        request, "request_status.html", found=found.body, sent=sent == "yes", when=site_of(request).requests_decided
+    )
 
 
 def _plain(reference: str) -> str:

@@ -265,6 +265,15 @@ async def list_sessions(request: Request, me: Me) -> Response:
     return page(request, "sessions.html", found=found)
 
 
+@router.get("/sessions/{session_id}/end")
+async def ask_to_end_session(request: Request, me: Me, session_id: UUID) -> Response:
+    sessions = await me.all(To.IDENTITY, "/v1/sessions")
+    found = next((each for each in sessions if each["session_id"] == str(session_id)), None)
+    if found is None:
+        raise Refused(404, "session-not-found", "")
+    return page(request, "session_end.html", form=Form(), found=found)
+
+
 @router.post("/sessions/{session_id}/end")
 async def end_session(request: Request, me: Me, session_id: UUID) -> Response:
     form = await Form.read(request)

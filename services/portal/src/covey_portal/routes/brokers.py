@@ -81,6 +81,7 @@ async def ask_to_end(request: Request, me: Me, group_id: UUID, appointment_id: U
 @router.post("/{appointment_id}/end")
 async def end(request: Request, me: Me, group_id: UUID, appointment_id: UUID) -> Response:
     form = await Form.read(request)
+    await managing(me, group_id)
     path = f"/v1/groups/{group_id}/appointments/{appointment_id}"
     try:
         answer = await me.ask(To.IDENTITY, "DELETE", path, headers=form.key | WAIT)

@@ -301,6 +301,12 @@ async def show_change(request: Request, me: Me, group_id: UUID, change_id: UUID)
     return page(request, "change_progress.html" if part else "change.html", change=change, group_id=group_id)
 
 
+@router.get("/{group_id}/users/{grant_id}/code")
+async def ask_to_send_code(request: Request, me: Me, group_id: UUID, grant_id: UUID) -> Response:
+    found = await _user(me, group_id, grant_id)
+    return page(request, "user_code.html", form=Form(), group_id=group_id, user=found.body)
+
+
 @router.post("/{group_id}/users/{grant_id}/code")
 async def send_code(request: Request, me: Me, group_id: UUID, grant_id: UUID) -> Response:
     form = await Form.read(request)

@@ -1,0 +1,249 @@
+"""Every route of the portal, for everybody, as the grid says: 303 leads to where one signs on, or on from there.
+
+Each person asks about one group, in which the primary administrator, a user whom they added, and the broker hold something,
+and the others nothing. A form is sent empty: whoever may gets as far as a 422, or a 404 for an ID that nothing has.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from covey_portal.app import create_app
+
+from .people import Platform, Visitor, address, firm_number
+from .test_guard import routes, settings
+
+GRID = """
+                                                          nobody  primary  user  broker  stranger  elsewhere  staff
+GET /                                                     303     200      200   200     200       200        200
+GET /access-code                                          303     200      200   200     200       200        200
+POST /access-code                                         303     422      422   422     422       422        422
+GET /access-code/entered/{group_id}                       303     200      200   200     403       403        403
+GET /access-request                                       200     200      200   200     200       200        200
+POST /access-request                                      422     422      422   422     422       422        422
+GET /access-request/check                                 303     303      303   303     303       303        303
+POST /access-request/check                                422     422      422   422     422       422        422
+GET /access-request/form.pdf                              200     200      200   200     200       200        200
+GET /access-request/status                                200     200      200   200     200       200        200
+GET /access-request/{reference}                           404     404      404   404     404       404        404
+GET /access-request/{reference}/record.pdf                404     404      404   404     404       404        404
+GET /account                                              303     200      200   200     200       200        200
+GET /account/addresses                                    303     200      200   200     200       200        200
+POST /account/addresses                                   303     422      422   422     422       422        422
+GET /account/addresses/new                                303     200      200   200     200       200        200
+POST /account/addresses/new                               303     422      422   422     422       422        422
+GET /account/addresses/verification                       303     200      200   200     200       200        200
+POST /account/addresses/verification                      303     422      422   422     422       422        422
+GET /account/information                                  303     200      200   200     200       200        200
+POST /account/information                                 303     422      422   422     422       422        422
+GET /account/passkeys                                     303     200      200   200     200       200        200
+POST /account/passkeys                                    303     422      422   422     422       422        422
+POST /account/passkeys/options                            303     422      422   422     422       422        422
+GET /account/passkeys/{passkey_id}/removal                303     404      404   404     404       404        404
+POST /account/passkeys/{passkey_id}/removal               303     404      404   404     404       404        404
+GET /account/password                                     303     200      200   200     200       200        200
+POST /account/password                                    303     422      422   422     422       422        422
+GET /account/second-factor                                303     200      200   200     200       200        200
+POST /account/second-factor                               303     422      422   422     422       422        422
+POST /account/second-factor/off                           303     422      422   422     422       422        422
+POST /account/second-factor/on                            303     303      303   303     303       303        303
+GET /account/second-factor/{step}                         303     303      303   303     303       303        303
+GET /account/sessions                                     303     200      200   200     200       200        200
+GET /account/sessions/{session_id}/end                    303     404      404   404     404       404        404
+POST /account/sessions/{session_id}/end                   303     404      404   404     404       404        404
+GET /book                                                 303     200      200   200     200       200        200
+GET /forgotten/password                                   200     200      200   200     200       200        200
+POST /forgotten/password                                  422     422      422   422     422       422        422
+GET /forgotten/password/reset                             200     200      200   200     200       200        200
+POST /forgotten/password/reset                            422     422      422   422     422       422        422
+GET /forgotten/user-id                                    200     200      200   200     200       200        200
+POST /forgotten/user-id                                   422     422      422   422     422       422        422
+GET /groups                                               303     200      200   200     200       200        200
+GET /groups/{group_id}                                    303     200      200   200     404       404        200
+GET /groups/{group_id}/broker                             303     200      200   200     403       403        200
+POST /groups/{group_id}/broker                            303     422      403   403     403       403        403
+GET /groups/{group_id}/broker/firm                        303     303      303   303     303       303        303
+POST /groups/{group_id}/broker/firm                       303     422      403   403     403       403        403
+GET /groups/{group_id}/broker/{appointment_id}/end        303     404      403   403     403       403        403
+POST /groups/{group_id}/broker/{appointment_id}/end       303     422      403   403     403       403        403
+GET /groups/{group_id}/changes/{change_id}                303     404      404   404     404       404        404
+GET /groups/{group_id}/exclusions/{account_id}            303     404      403   403     403       403        404
+POST /groups/{group_id}/exclusions/{account_id}           303     404      403   403     403       403        404
+GET /groups/{group_id}/firm                               303     200      403   403     403       403        403
+POST /groups/{group_id}/firm                              303     422      403   403     403       403        403
+GET /groups/{group_id}/history                            303     200      403   403     403       403        200
+GET /groups/{group_id}/live                               200     200      200   200     200       200        200
+GET /groups/{group_id}/renewals                           303     200      200   200     403       403        403
+GET /groups/{group_id}/seen-by                            303     200      403   403     403       403        200
+GET /groups/{group_id}/users                              303     303      303   303     303       303        303
+POST /groups/{group_id}/users                             303     422      403   403     403       403        403
+GET /groups/{group_id}/users/new                          303     200      403   403     403       403        403
+POST /groups/{group_id}/users/new                         303     422      403   403     403       403        403
+GET /groups/{group_id}/users/{grant_id}/code              303     404      403   403     403       403        404
+POST /groups/{group_id}/users/{grant_id}/code             303     404      403   403     403       403        404
+GET /groups/{group_id}/users/{grant_id}/removal           303     404      403   403     403       403        404
+POST /groups/{group_id}/users/{grant_id}/removal          303     404      403   403     403       403        404
+GET /groups/{group_id}/users/{grant_id}/rights            303     404      403   403     403       403        403
+POST /groups/{group_id}/users/{grant_id}/rights           303     404      403   403     403       403        403
+POST /language                                            303     303      303   303     303       303        303
+GET /livez                                                200     200      200   200     200       200        200
+GET /metrics                                              200     200      200   200     200       200        200
+GET /readyz                                               200     200      200   200     200       200        200
+GET /register                                             200     200      200   200     200       200        200
+POST /register                                            422     422      422   422     422       422        422
+GET /register/verification                                200     200      200   200     200       200        200
+POST /register/verification                               422     422      422   422     422       422        422
+GET /renewals                                             303     200      200   200     200       200        200
+GET /renewals/{month}                                     303     200      200   200     200       200        200
+POST /session/extension                                   303     200      200   200     200       200        200
+POST /sign-off                                            303     303      303   303     303       303        303
+GET /sign-on                                              200     200      200   200     200       200        200
+POST /sign-on                                             422     422      422   422     422       422        422
+POST /sign-on/passkey                                     422     422      422   422     422       422        422
+POST /sign-on/passkey/options                             200     200      200   200     200       200        200
+GET /sign-on/second-factor                                303     303      303   303     303       303        303
+POST /sign-on/second-factor                               422     422      422   422     422       422        422
+GET /staff/access-requests                                303     403      403   403     403       403        200
+GET /staff/access-requests/{reference}                    303     403      403   403     403       403        404
+POST /staff/access-requests/{reference}/approval          303     403      403   403     403       403        404
+POST /staff/access-requests/{reference}/decline           303     403      403   403     403       403        404
+GET /staff/audit                                          303     403      403   403     403       403        200
+GET /staff/firms                                          303     403      403   403     403       403        200
+GET /staff/firms/{firm_id}                                303     403      403   403     403       403        404
+POST /staff/firms/{firm_id}/members                       303     403      403   403     403       403        404
+GET /staff/firms/{firm_id}/members/check                  303     303      303   303     303       303        303
+POST /staff/firms/{firm_id}/members/check                 303     403      403   403     403       403        404
+GET /staff/firms/{firm_id}/members/{account_id}/removal   303     403      403   403     403       403        404
+POST /staff/firms/{firm_id}/members/{account_id}/removal  303     403      403   403     403       403        404
+GET /staff/reviews                                        303     403      403   403     403       403        200
+GET /staff/reviews/{transaction_id}                       303     403      403   403     403       403        404
+GET /static/{name}                                        200     200      200   200     200       200        200
+POST /theme                                               303     303      303   303     303       303        303
+GET /transactions                                         303     200      200   200     200       200        200
+GET /transactions/{transaction_id}                        303     404      404   404     404       404        404
+"""
+
+HEAD, *ROWS = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in GRID.strip().splitlines()] or [
+    []
+]
+EXPECTED = {row[0]: dict(zip(HEAD, map(int, row[1:]), strict=True)) for row in ROWS}
+PEOPLE = ("primary", "user", "broker", "stranger", "elsewhere", "staff")
+KNOWN = {"reference": "0" * 16, "month": "2027-02", "step": "app", "name": "covey.css"}
+UNKNOWN = (
+    *("passkey_id", "session_id", "appointment_id", "change_id"),
+    *("account_id", "grant_id", "firm_id", "transaction_id"),
+)
+ENDS = "POST /sign-off"
+UNDER_WAY = {"audit_entry", "audit_waiting", "audit_link", "audit_anchor", "inbox", "outbox", "position", "attempt"}
+"""Tables of what goes on by itself, and of the audit: that somebody looks is written down."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A group, and everybody's client, with the cookie of their session."""
+
+    group_id: str
+    clients: dict[str, httpx.AsyncClient]
+
+    async def ask(self, route: str, who: str) -> int:
+        """With which status a route answers; what is endless is not read."""
+        method, path = route.split()
+        address = path.format(group_id=self.group_id, **KNOWN, **{name: uuid4() for name in UNKNOWN})
+        async with self.clients[who].stream(method, address) as answer:
+            return answer.status_code
+
+
+@pytest.fixture
+async def world(platform: Platform, visit) -> AsyncIterator[World]:
+    number = firm_number()
+    group, other = await platform.group(broker=number), await platform.group()
+    people: dict[str, Visitor] = {name: await visit() for name in PEOPLE}
+    await people["primary"].become_primary(group, address("prim"))
+    await people["elsewhere"].become_primary(other, address("else"))
+    email = address("user")
+    await add_user(people["primary"], group, email)
+    await people["user"].register_and_sign_on(email, "Us", "Er")
+    await people["user"].fill(code=await platform.code(email, group["legal_name"]))
+    await people["user"].press("main form[action='/access-code'] button")
+    await join(platform, number, await people["broker"].register_and_sign_on(address("broker"), "Bro", "Ker"))
+    await people["stranger"].register_and_sign_on(address("stranger"), "Stran", "Ger")
+    await people["staff"].sign_on_as_staff()
+    cookies = {"nobody": {}} | {name: {"Cookie": f"__Host-covey={await token(who)}"} for name, who in people.items()}
+    async with AsyncExitStack() as stack:
+        clients = {
+            name: await stack.enter_async_context(
+                httpx.AsyncClient(
+                    base_url=platform.portal, headers=cookie | {"Origin": platform.portal}, trust_env=False, timeout=30
+                )
+            )
+            for name, cookie in cookies.items()
+        }
+        yield World(group["group_id"], clients)
+
+
+async def add_user(primary: Visitor, group: dict[str, Any], email: str) -> None:
+    await primary.go(f"/groups/{group['group_id']}/users/new")
+    await primary.fill(first_name="Us", last_name="Er", email=email, email_again=email)
+    await primary.press()
+    await primary.page.check("[name=rights][value='renewals.view']")
+    await primary.press()
+
+
+async def token(who: Visitor) -> str:
+    return {each["name"]: each["value"] for each in await who.page.context.cookies()}["__Host-covey"]
+
+
+async def join(platform: Platform, number: str, user_id: str) -> None:
+    async with platform.api("identity") as api:
+        (firm,) = (await api.get("/v1/firms", params={"firm_number": number})).json()["items"]
+        (account,) = (await api.get("/v1/accounts", params={"user_id": user_id})).json()
+        body = {"account_id": account["account_id"]}
+        joined = await api.post(f"/v1/firms/{firm['id']}/members", json=body, headers={"Idempotency-Key": uuid4().hex})
+        assert joined.status_code == 201, joined.text
+
+
+def test_the_grid_has_a_row_for_each_route_of_the_portal() -> None:
+    app = create_app(settings())
+
+    served = [*routes(app, changing=False), *routes(app, changing=True)]
+    assert EXPECTED.keys() == {f"{method} {path}" for method, path in served}
+
+
+@pytest.mark.timeout(400)
+async def test_every_route_answers_each_of_them_as_the_grid_says(world: World) -> None:
+    order = [*sorted(EXPECTED.keys() - {ENDS}), ENDS]
+    found = {route: {who: await world.ask(route, who) for who in world.clients} for route in order}
+
+    assert found == EXPECTED
+
+
+@pytest.mark.timeout(400)
+async def test_a_page_that_is_looked_at_changes_nothing(platform: Platform, world: World) -> None:
+    before = await rows(platform)
+
+    for route in EXPECTED:
+        if route.startswith("GET "):
+            for who in world.clients:
+                await world.ask(route, who)
+
+    assert await rows(platform) == before
+
+
+async def rows(platform: Platform) -> dict[str, int]:
+    """How many rows each table of each service has."""
+    found: dict[str, int] = {}
+    for service, url in platform.run["databases"].items():
+        database = await asyncpg.connect(url)
+        try:
+            tables = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+            for (table,) in tables:
+                if table not in UNDER_WAY:
+                    found[f"{service}.{table}"] = await database.fetchval(f'SELECT count(*) FROM "{table}"')
+        finally:
+            await database.close()
+    return found
