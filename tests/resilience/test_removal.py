@@ -107,7 +107,7 @@ async def test_nobody_answers_who_was_removed_while_their_clients_read_and_write
 async def test_an_open_stream_ends_at_every_service(platform):
     """What says what somebody may do in a group: its last word comes before, or with, the removal's."""
     team = await platform.team()
-    services = ("identity", "membership", "renewals", "notifications")
+    services = ("identity", "membership", "transactions", "renewals", "notifications")
     opened = {service: asyncio.Event() for service in services}
 
     async def listen(service: str) -> tuple[str, float, float]:
