@@ -5,12 +5,13 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
 from covey_local.home import RunFile
-from covey_local.sign_on import as_staff
+from covey_local.sign_on import as_staff, sign_on
 from playwright.async_api import Browser, Page, Request
 
 Found = TypeVar("Found")
@@ -41,7 +42,8 @@ class Platform:
         return self.run["portal"]
 
     async def group(self, *, broker: str | None = None) -> dict[str, Any]:
-        """A group comes in with the carrier's book, with a renewal that is not far, and a broker by the firm's number."""
+        """A group comes in with the carrier's book, with a renewal that is available, and a broker by the firm's number."""
+        renews_on = datetime.now(UTC).date() + timedelta(days=60)
         number = f"P-{uuid4().hex[:10]}"
         contact = {"name": "Ann Signer", "email": "ann@bakery.example"}
         new = {
@@ -60,8 +62,8 @@ class Platform:
             "billing_contact": contact,
             "billing_units": [{"code": "001", "name": "Bakery"}, {"code": "002", "name": "Shop"}],
             "effective_date": "2024-02-01",
-            "renewal_date": "2027-02-01",
-            "plans": [],
+            "renewal_date": renews_on.isoformat(),
+            "plans": [{"plan_year": renews_on.year - back, "plan_id": "GOLD-80"} for back in (1, 0)],
             "broker": broker
             and {
                 "firm_number": broker,
@@ -114,6 +116,43 @@ class Platform:
             base_url=self.run["services"][service], auth=as_staff(self.run), trust_env=False, timeout=30
         )
 
+    async def sent_back(self, group: dict[str, Any], owner: tuple[str, str], instructions: str) -> str:
+        """Changes to the group's renewal, which the owner has submitted, and a reviewer sent back; the transaction."""
+        auth = sign_on(self.run, {"user_id": owner[0], "password": owner[1]})
+        base = f"/v1/groups/{group['group_id']}"
+        async with self.api("renewals") as renewals, self.api("transactions") as staff:
+            changes = httpx.AsyncClient(base_url=staff.base_url, auth=auth, trust_env=False, timeout=30)
+
+            async def available() -> str | None:
+                answer = await renewals.get(f"{base}/renewals")
+                listed = answer.json()["items"] if answer.is_success else []
+                ready = [each for each in listed if each["status"] == "available"]
+                return str(ready[0]["renewal_id"]) if ready else None
+
+            renewal_id = await eventually(available, "the group's renewal")
+
+            async def opened() -> httpx.Response | None:
+                answer = await changes.post(f"{base}/transactions", json={"renewal_id": renewal_id}, headers=once())
+                return answer if answer.is_success else None
+
+            answer = await eventually(opened, "a transaction")
+            path = answer.headers["Location"]
+            share = {"basis": "percent", "employee": "75.00", "dependents": "50.00"}
+            draft = {"classes": [{"employee_class": "All", "plan_ids": ["GOLD-80"], "contribution": share}]}
+            for method, step, body in (("PUT", "draft", draft), ("POST", "submission", None)):
+                headers = once() | {"If-Match": answer.headers["ETag"]}
+                answer = await changes.request(method, f"{path}/{step}", json=body, headers=headers)
+                assert answer.is_success, answer.text
+            await changes.aclose()
+            helper = {"name": "Odalys Brenner", "phone": "+1 555 0100", "email": "odalys@carrier.example"}
+            made = await staff.post("/v1/representatives", json=helper, headers=once())
+            asked = {"round": 1, "instructions": instructions, "required_items": ["W-9"]}
+            asked |= {"representative_id": made.json()["representative_id"]}
+            transaction_id = path.rpartition("/")[2]
+            returned = await staff.post(f"/v1/reviews/{transaction_id}/return", json=asked, headers=once())
+            assert returned.is_success, returned.text
+        return transaction_id
+
     async def mail(self, to: str, having: str) -> str:
         """The newest email to somebody that has this in its text or subject."""
 
@@ -136,6 +175,10 @@ class Platform:
         found = CODE.search(await self.mail(to, legal_name))
         assert found
         return found[1]
+
+
+def once() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid4())}
 
 
 def address(name: str) -> str:

@@ -80,10 +80,12 @@ async def list_transactions(request: Request, me: Me, after: str | None = None, 
     """All filters are in the address: a list is a link."""
     wanted = {name: request.query_params.get(name, "").strip() for name in FILTERS}
     wanted["status"] = wanted["status"] if wanted["status"] in TRANSACTION_STATUSES else ""
-    form, found = Form.of(**wanted), _NOTHING
+    form, found, asked = Form.of(**wanted), _NOTHING, _NOTHING
     try:
         sought = {name: value or None for name, value in wanted.items()}
         found = await me.get(To.TRANSACTIONS, "/v1/transactions", after=after, limit=A_PAGE, **sought)
+        if not any(wanted.values()) and after is None:
+            asked = await me.get(To.TRANSACTIONS, "/v1/transactions", status="action required", limit=A_PAGE)
     except Refused as refused:
         if refused.status != 422:
             raise
@@ -93,6 +95,7 @@ async def list_transactions(request: Request, me: Me, after: str | None = None, 
         "transactions.html",
         form=form,
         found=found,
+        asked=asked,
         filtered=any(wanted.values()),
         number=n,
         **_pages(request, found, n),
