@@ -239,7 +239,7 @@ async def test_the_session_is_of_one_cookie_that_no_script_sees(visit, cast):
     assert "__Host-covey" not in await visitor.page.evaluate("document.cookie")
 
     kept = session["value"]
-    await visitor.go("/sign-on")
+    await visitor.page.context.clear_cookies()
     await visitor.sign_on(*cast.primary)
     assert await value_of_cookie(visitor) != kept, "whoever signs on gets another one"
     await visitor.page.context.add_cookies([session])
