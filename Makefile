@@ -24,13 +24,14 @@ demo: .venv/ready  ## the main job and a season of renewals, checked from outsid
 
 # Each of these has its databases to itself, so that two may run at once; the others start whole stacks and strike them.
 SIDE_BY_SIDE := libs $(filter-out services/portal,$(wildcard services/*)) tests/architecture tests/bench tests/contracts
-ONE_BY_ONE := services/portal deploy $(filter-out $(SIDE_BY_SIDE),$(wildcard tests/*))
+ONE_BY_ONE := deploy $(filter-out $(SIDE_BY_SIDE),$(wildcard tests/*))
 
 test: .venv/ready  ## every test, on real Kafka and PostgreSQL; ARGS=... runs some
 ifdef ARGS
 	$(BIN)/pytest $(ARGS)
 else
 	$(BIN)/pytest --numprocesses 2 --dist loadfile $(SIDE_BY_SIDE)
+	$(BIN)/pytest services/portal
 	$(BIN)/pytest $(ONE_BY_ONE)
 endif
 

@@ -1,7 +1,8 @@
 """A whole platform with its portal, and a real browser.
 
 ``COVEY_RUN_FILE=.covey/run.json`` uses a stack that runs already; ``COVEY_CHROMIUM`` names another browser than the
-``chromium`` that is found. A stack lives for one module: it must not be in the way of other tests.
+``chromium`` that is found. One stack serves all of these tests, and lives until the run is over: `make test` runs them by
+themselves, so that it is in nobody's way.
 """
 
 import json
@@ -22,7 +23,7 @@ HASHES_OF_TESTS = {"COVEY_ARGON2_MEMORY_KIB": "8", "COVEY_ARGON2_PASSES": "1", "
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def platform(tmp_path_factory) -> AsyncIterator[Platform]:
     if running := os.environ.get("COVEY_RUN_FILE"):
         run: RunFile = json.loads(Path(running).read_text())
@@ -38,7 +39,7 @@ async def platform(tmp_path_factory) -> AsyncIterator[Platform]:
         stack.infrastructure.delete()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     path = os.environ.get("COVEY_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
