@@ -1,10 +1,12 @@
 """What services and people say is data on a page: never markup, never a sentence that something is filled into."""
 
+import asyncio
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from covey_portal import printing
 from covey_portal.app import create_app
 from covey_portal.forms import Form
 from covey_portal.pages import render
@@ -241,3 +243,14 @@ def test_absurd_names_are_shown_as_they_are(request_in, template):
     assert "<b onclick" not in text
     assert text.count("</title>") == 1
     assert "49" not in text.replace("7 * 7", "")[: text.index("<body")]
+
+
+async def test_the_form_for_paper_is_set_once_however_many_ask_for_it(request_in, monkeypatch):
+    made, really = [], printing._set
+    monkeypatch.setattr(printing, "_made", {})
+    monkeypatch.setattr(printing, "_set", lambda text: made.append(text) or really(text))
+
+    first, second = await asyncio.gather(*(printing.printable_form(request_in) for _ in range(2)))
+
+    assert first is second
+    assert len(made) == 1

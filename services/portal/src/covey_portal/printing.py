@@ -19,17 +19,15 @@ async def printable_form(request: Request) -> bytes:
     of the processor and anybody may ask.
     """
     text = render(request, "request_form_print.html")
-    if text not in _made:
-        _made[text] = await _printed(text)
+    async with _making:
+        if text not in _made:
+            _made[text] = await asyncio.to_thread(_set, text)
     return _made[text]
 
 
 async def printable_record(request: Request, found: Json) -> bytes:
     """That a request was sent, when, and how far it is: for whoever has its reference number."""
-    return await _printed(render(request, "request_record_print.html", found=found))
-
-
-async def _printed(text: str) -> bytes:
+    text = render(request, "request_record_print.html", found=found)
     async with _making:
         return await asyncio.to_thread(_set, text)
 
