@@ -5,11 +5,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
+from covey_chassis.clock import Clock
 from covey_local.home import RunFile
 from covey_local.sign_on import as_staff, sign_on
 from playwright.async_api import Browser, Page, Request
@@ -43,7 +44,7 @@ class Platform:
 
     async def group(self, *, broker: str | None = None) -> dict[str, Any]:
         """A group comes in with the carrier's book, with a renewal that is available, and a broker by the firm's number."""
-        renews_on = datetime.now(UTC).date() + timedelta(days=60)
+        renews_on = Clock.now().date() + timedelta(days=60)
         number = f"P-{uuid4().hex[:10]}"
         contact = {"name": "Ann Signer", "email": "ann@bakery.example"}
         new = {
@@ -73,7 +74,7 @@ class Platform:
             },
         }
         async with self.api("membership") as api:
-            made = await api.post("/v1/groups", json=new, headers={"Idempotency-Key": str(uuid4())})
+            made = await api.post("/v1/groups", json=new, headers=once())
         assert made.status_code == 201, made.text
         group: dict[str, Any] = made.json()
         async with self.api("identity") as api:
@@ -101,12 +102,12 @@ class Platform:
             "email": email,
         }
         async with self.api("identity") as api:
-            asked = await api.post("/v1/access-requests", json=form, headers={"Idempotency-Key": str(uuid4())})
+            asked = await api.post("/v1/access-requests", json=form, headers=once())
             assert asked.status_code == 202, asked.text
             approved = await api.post(
                 f"/v1/access-requests/{asked.json()['reference']}/approval",
                 json={"group_id": group["group_id"]},
-                headers={"Idempotency-Key": str(uuid4())},
+                headers=once(),
             )
             assert approved.status_code == 200, approved.text
 
@@ -287,6 +288,18 @@ class Visitor:
         await self.register_and_sign_on(email, "Prim", "Ary")
         await self.fill(code=await self.platform.code(email, group["legal_name"]))
         await self.press("main form[action='/access-code'] button")
+
+    async def add_user(self, group: dict[str, Any], email: str, first_name: str, last_name: str) -> None:
+        """Who may view renewals from now on, once they enter the code that they are sent."""
+        await self.go(f"/groups/{group['group_id']}/users/new")
+        await self.fill(first_name=first_name, last_name=last_name, email=email, email_again=email)
+        await self.press()
+        await self.page.check("[name=rights][value='renewals.view']")
+        await self.press()
+
+    async def session_token(self) -> str:
+        """What the browser's cookie holds."""
+        return {each["name"]: each["value"] for each in await self.page.context.cookies()}["__Host-covey"]
 
     async def confirm(self, link: str, form: str) -> None:
         """Follow a link to what asks once more, in a dialog or on a page of its own; and say yes."""

@@ -1,7 +1,7 @@
 """What is wrong with an access code is said to whom it was for, and whom to ask; others read one neutral text (R-05)."""
 
-import asyncpg
 import pytest
+from covey_local.databases import connected
 
 from .people import Visitor, address, eventually
 
@@ -34,8 +34,7 @@ async def complaint(visitor: Visitor, code: str) -> str:
 
 async def expire(platform, email: str) -> None:
     """A week goes by for the codes that were sent to this address."""
-    database = await asyncpg.connect(platform.run["databases"]["identity"])
-    try:
+    async with connected(platform.run["databases"]["identity"]) as database:
         await database.execute(
             """
             UPDATE access_code SET expires_at = now() - interval '1 second'
@@ -43,8 +42,6 @@ async def expire(platform, email: str) -> None:
             """,
             email,
         )
-    finally:
-        await database.close()
 
 
 @pytest.mark.timeout(300)
@@ -54,11 +51,7 @@ async def test_a_code_of_a_user_is_replaced_expired_and_used(platform, visit, la
     primary = await visit()
     await primary.become_primary(group, address("prim"))
     email = address("sec")
-    await primary.go(f"/groups/{group['group_id']}/users/new")
-    await primary.fill(first_name="Sec", last_name="Ondary", email=email, email_again=email)
-    await primary.press()
-    await primary.page.check("[name=rights][value='renewals.view']")
-    await primary.press()
+    await primary.add_user(group, email, "Sec", "Ondary")
     person = await visit(language=language, scripts=scripts)
     await person.register_and_sign_on(email, "Sec", "Ondary")
     first = await platform.code(email, group["legal_name"])

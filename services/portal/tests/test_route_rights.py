@@ -7,15 +7,14 @@ and the others nothing. A form is sent empty: whoever may gets as far as a 422, 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
+from covey_local.databases import connected
 from covey_portal.app import create_app
 
-from .people import Platform, Visitor, address, firm_number
+from .people import Platform, Visitor, address, firm_number, once
 from .test_guard import routes, settings
 
 GRID = """
@@ -128,9 +127,7 @@ GET /transactions                                         303     200      200  
 GET /transactions/{transaction_id}                        303     404      404   404     404       404        404
 """
 
-HEAD, *ROWS = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in GRID.strip().splitlines()] or [
-    []
-]
+HEAD, *ROWS = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in GRID.strip().splitlines()]
 EXPECTED = {row[0]: dict(zip(HEAD, map(int, row[1:]), strict=True)) for row in ROWS}
 PEOPLE = ("primary", "user", "broker", "stranger", "elsewhere", "staff")
 KNOWN = {"reference": "0" * 16, "month": "2027-02", "step": "app", "name": "covey.css"}
@@ -166,14 +163,16 @@ async def world(platform: Platform, visit) -> AsyncIterator[World]:
     await people["primary"].become_primary(group, address("prim"))
     await people["elsewhere"].become_primary(other, address("else"))
     email = address("user")
-    await add_user(people["primary"], group, email)
+    await people["primary"].add_user(group, email, "Us", "Er")
     await people["user"].register_and_sign_on(email, "Us", "Er")
     await people["user"].fill(code=await platform.code(email, group["legal_name"]))
     await people["user"].press("main form[action='/access-code'] button")
     await join(platform, number, await people["broker"].register_and_sign_on(address("broker"), "Bro", "Ker"))
     await people["stranger"].register_and_sign_on(address("stranger"), "Stran", "Ger")
     await people["staff"].sign_on_as_staff()
-    cookies = {"nobody": {}} | {name: {"Cookie": f"__Host-covey={await token(who)}"} for name, who in people.items()}
+    cookies = {"nobody": {}} | {
+        name: {"Cookie": f"__Host-covey={await who.session_token()}"} for name, who in people.items()
+    }
     async with AsyncExitStack() as stack:
         clients = {
             name: await stack.enter_async_context(
@@ -186,24 +185,12 @@ async def world(platform: Platform, visit) -> AsyncIterator[World]:
         yield World(group["group_id"], clients)
 
 
-async def add_user(primary: Visitor, group: dict[str, Any], email: str) -> None:
-    await primary.go(f"/groups/{group['group_id']}/users/new")
-    await primary.fill(first_name="Us", last_name="Er", email=email, email_again=email)
-    await primary.press()
-    await primary.page.check("[name=rights][value='renewals.view']")
-    await primary.press()
-
-
-async def token(who: Visitor) -> str:
-    return {each["name"]: each["value"] for each in await who.page.context.cookies()}["__Host-covey"]
-
-
 async def join(platform: Platform, number: str, user_id: str) -> None:
     async with platform.api("identity") as api:
         (firm,) = (await api.get("/v1/firms", params={"firm_number": number})).json()["items"]
         (account,) = (await api.get("/v1/accounts", params={"user_id": user_id})).json()
         body = {"account_id": account["account_id"]}
-        joined = await api.post(f"/v1/firms/{firm['id']}/members", json=body, headers={"Idempotency-Key": uuid4().hex})
+        joined = await api.post(f"/v1/firms/{firm['id']}/members", json=body, headers=once())
         assert joined.status_code == 201, joined.text
 
 
@@ -238,12 +225,9 @@ async def rows(platform: Platform) -> dict[str, int]:
     """How many rows each table of each service has."""
     found: dict[str, int] = {}
     for service, url in platform.run["databases"].items():
-        database = await asyncpg.connect(url)
-        try:
+        async with connected(url) as database:
             tables = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
             for (table,) in tables:
                 if table not in UNDER_WAY:
                     found[f"{service}.{table}"] = await database.fetchval(f'SELECT count(*) FROM "{table}"')
-        finally:
-            await database.close()
     return found
