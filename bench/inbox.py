@@ -84,7 +84,8 @@ class _Ours:
     async def rate(self, events: int) -> float:
         await self._book.tell(self._stand.kafka, TOPIC, events)
         before = _done()
-        running = Running(replace(service, consumers=[groups], workers=[]), settings(self._stand, self._database))
+        alone = replace(service, consumers=[groups], workers=[], acts=None)
+        running = Running(alone, settings(self._stand, self._database))
         async with running.lifespan():
             await _until(lambda: running.subscriptions[0].assigned)
             rate = await _rate(lambda: _done() - before, events)

@@ -34,14 +34,25 @@ times: dict[str, float] = {}
 
 async def main(how: str, *words: str) -> None:
     """Listen until there are as many as are asked for."""
-    async with in_background({"ours": ours, "bare": bare}[how](*words)):
-        asked = int(await asyncio.to_thread(sys.stdin.readline))
+    async with in_background({"ours": ours, "bare": bare}[how](*words)) as listening:
+        asking = asyncio.ensure_future(_asked())
+        await asyncio.wait({listening, asking}, return_when=asyncio.FIRST_COMPLETED)
+        if listening.done():
+            raise RuntimeError("the listener ended by itself") from listening.exception()
+        asked = await asking
 
         async def are_there() -> bool:
             return len(times) >= asked
 
         await eventually(are_there, within_s=120)
     print(json.dumps(times))
+
+
+async def _asked() -> int:
+    """For how many events' times: not read by a thread, which would hold up the end of a process whose listener failed."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return int(await reader.readline())
 
 
 async def ours(database_url: str) -> None:
@@ -54,7 +65,7 @@ async def ours(database_url: str) -> None:
         operator_token=SecretStr("an operator's token of a benchmark"),
         roles=frozenset({Role.CONSUMERS}),
     )
-    running = Running(replace(service, consumers=[_noting(groups)], workers=[]), settings)
+    running = Running(replace(service, consumers=[_noting(groups)], workers=[], acts=None), settings)
 
     async def is_ready() -> bool:
         return all([await check() is None for _, check in running.ready()])

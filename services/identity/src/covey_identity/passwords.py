@@ -9,19 +9,20 @@ import asyncio
 import base64
 import functools
 import os
+import runpy
 import secrets
 import sys
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import distribution
 from importlib.resources import files
 from typing import TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 from covey_chassis.errors import FieldError, Invalid, Refusal
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from covey_identity.settings import Settings
 
@@ -160,7 +161,13 @@ def _yield_to_others() -> None:
 def _common() -> frozenset[str]:
     """The commonest of passwords that became public in breaches, and simple sequences, which that list leaves out."""
     sequences = (files("covey_identity") / "data" / "common_passwords.txt").read_text("utf-8").split()
-    return frozenset(each for each in (*FREQUENCY_LISTS["passwords"], *sequences) if len(each) >= LENGTH_MIN)
+    return frozenset(each for each in (*_breached(), *sequences) if len(each) >= LENGTH_MIN)
+
+
+def _breached() -> list[str]:
+    """The list that zxcvbn has, without the rest of it: to import its matcher takes 20 MB for good."""
+    lists = runpy.run_path(str(distribution("zxcvbn").locate_file("zxcvbn/frequency_lists.py")))["FREQUENCY_LISTS"]
+    return list(lists["passwords"])
 
 
 def _composed(text: str) -> str:
