@@ -1,6 +1,5 @@
 """Rights as a service meets them: declared by each route, verified with each request, streamed while they last."""
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -9,7 +8,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-import uvicorn
 from covey_chassis.access import By, InSight, Right, StaffRight, public, requires, sees, signed_on, staff
 from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.access.rights import IMPLIED, with_implied
@@ -21,6 +19,7 @@ from covey_chassis.ids import new_id
 from covey_chassis.service import Context, Service
 from covey_chassis.testing import Harness
 from covey_chassis.testing.broker import eventually
+from covey_chassis.testing.streams import heard, served
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, OKPKey
 from pydantic import BaseModel
@@ -356,76 +355,50 @@ async def test_without_a_lease_nothing_is_answered_but_what_is_public(toy):
 # --- live ---
 
 
-async def pieces(api: httpx.AsyncClient) -> AsyncIterator[tuple[str, Any]]:
-    """The events of the stream, as they come."""
-    async with api.stream("GET", f"/v1/groups/{GROUP}/access/events") as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        name = ""
-        async for line in answer.aiter_lines():
-            if line.startswith("event: "):
-                name = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                yield name, json.loads(line.removeprefix("data: "))
+EVENTS = f"/v1/groups/{GROUP}/access/events"
 
 
-@pytest.fixture
-async def served(toy) -> AsyncIterator[str]:
-    """The toy over TCP: a stream that is read as it comes needs a real connection."""
-    server = uvicorn.Server(uvicorn.Config(toy.app, port=0, log_config=None, lifespan="off"))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    toy.context.stopping.set()
-    server.should_exit = True
-    await task
-
-
-async def test_a_stream_says_what_one_may_do_and_ends_when_that_is_nothing(toy, served):
+async def test_a_stream_says_what_one_may_do_and_ends_when_that_is_nothing(toy):
     account, grant = new_id(), new_id()
     held = {"kind": FactKind.GRANT, "id": grant, "group_id": GROUP, "account_id": account, "active": True}
     await toy.know(Fact(rights=("billing.view",), **held))
-    authorization = toy.client(account).headers["Authorization"]
-    heard = []
+    said = []
 
-    async with httpx.AsyncClient(base_url=served, headers={"Authorization": authorization}, timeout=10) as api:
-        async for name, data in pieces(api):
-            heard.append((name, data.get("code") or [each["rights"] for each in data["held"]]))
-            if len(heard) == 1:
+    async with served(toy) as connecting:
+        async for each in heard(connecting(toy.client(account)), EVENTS):
+            said.append((each.name, each.data.get("code") or [held["rights"] for held in each.data["held"]]))
+            if len(said) == 1:
                 await toy.know(Fact(rights=("billing.pay", "billing.view"), **held))
-            elif len(heard) == 2:
+            elif len(said) == 2:
                 await toy.know(Fact(**held | {"active": False}))
 
-    assert heard == [
+    assert said == [
         ("access", [["billing.view"]]),
         ("access", [["billing.pay", "billing.view"]]),
         ("ended", "not-yours"),
     ]
 
 
-async def test_a_stream_ends_with_the_lease_and_with_the_process(toy, served):
-    account = new_id()
-    grant = {"kind": FactKind.GRANT, "id": new_id(), "group_id": GROUP, "account_id": account, "active": True}
-    await toy.know(Fact(rights=("billing.view",), **grant))
-    authorization = toy.client(account).headers["Authorization"]
-    async with httpx.AsyncClient(base_url=served, headers={"Authorization": authorization}, timeout=10) as api:
-        heard = []
-        async for name, data in pieces(api):
-            heard.append((name, data.get("code")))
+async def test_a_stream_ends_with_the_lease_and_with_the_process(toy):
+    async with served(toy) as connecting:
+        api = connecting(await toy.person({GROUP: [Right.BILLING_VIEW]}))
+        said = []
+        async for each in heard(api, EVENTS):
+            said.append((each.name, each.data.get("code")))
             async with toy.transaction() as session:
                 await session.execute(text("UPDATE access_applier SET authority = false"))
-        assert heard == [("access", None), ("ended", "access-unverified")]
+        assert said == [("access", None), ("ended", "access-unverified")]
 
         async with toy.transaction() as session:
             await session.execute(text("UPDATE access_applier SET authority = true"))
-        heard = []
-        async for name, _ in pieces(api):
-            heard.append(name)
+        said = []
+        async for each in heard(api, EVENTS):
+            said.append(each.name)
             toy.context.stopping.set()
-        assert heard == ["access"]
+        assert said == ["access"]
 
 
 async def test_nobody_listens_to_a_group_that_is_not_theirs(toy):
     stranger = await toy.person({uuid4(): [Right.BILLING_VIEW]})
 
-    assert (await stranger.get(f"/v1/groups/{GROUP}/access/events")).status_code == 403
+    assert (await stranger.get(EVENTS)).status_code == 403

@@ -117,12 +117,15 @@ class Platform:
             base_url=self.run["services"][service], auth=as_staff(self.run), trust_env=False, timeout=30
         )
 
-    async def sent_back(self, group: dict[str, Any], owner: tuple[str, str], instructions: str) -> str:
-        """Changes to the group's renewal, which the owner has submitted, and a reviewer sent back; the transaction."""
+    async def submitted(self, group: dict[str, Any], owner: tuple[str, str]) -> str:
+        """Changes to the group's renewal, which its owner has submitted; the transaction."""
         auth = sign_on(self.run, {"user_id": owner[0], "password": owner[1]})
         base = f"/v1/groups/{group['group_id']}"
-        async with self.api("renewals") as renewals, self.api("transactions") as staff:
-            changes = httpx.AsyncClient(base_url=staff.base_url, auth=auth, trust_env=False, timeout=30)
+        transactions = self.run["services"]["transactions"]
+        async with (
+            self.api("renewals") as renewals,
+            httpx.AsyncClient(base_url=transactions, auth=auth, trust_env=False, timeout=30) as changes,
+        ):
 
             async def available() -> str | None:
                 answer = await renewals.get(f"{base}/renewals")
@@ -138,21 +141,23 @@ class Platform:
 
             answer = await eventually(opened, "a transaction")
             path = answer.headers["Location"]
-            share = {"basis": "percent", "employee": "75.00", "dependents": "50.00"}
+            share = {"basis": "amount", "employee": "1250.50", "dependents": "50.00"}
             draft = {"classes": [{"employee_class": "All", "plan_ids": ["GOLD-80"], "contribution": share}]}
             for method, step, body in (("PUT", "draft", draft), ("POST", "submission", None)):
                 headers = once() | {"If-Match": answer.headers["ETag"]}
                 answer = await changes.request(method, f"{path}/{step}", json=body, headers=headers)
                 assert answer.is_success, answer.text
-            await changes.aclose()
-            helper = {"name": "Odalys Brenner", "phone": "+1 555 0100", "email": "odalys@carrier.example"}
+        return str(path.rpartition("/")[2])
+
+    async def send_back(self, transaction_id: str, instructions: str) -> None:
+        """A reviewer lets the owner correct what was submitted."""
+        helper = {"name": "Odalys Brenner", "phone": "+1 555 0100", "email": "odalys@carrier.example"}
+        async with self.api("transactions") as staff:
             made = await staff.post("/v1/representatives", json=helper, headers=once())
             asked = {"round": 1, "instructions": instructions, "required_items": ["W-9"]}
             asked |= {"representative_id": made.json()["representative_id"]}
-            transaction_id = path.rpartition("/")[2]
             returned = await staff.post(f"/v1/reviews/{transaction_id}/return", json=asked, headers=once())
             assert returned.is_success, returned.text
-        return transaction_id
 
     async def mail(self, to: str, having: str) -> str:
         """The newest email to somebody that has this in its text or subject."""

@@ -18,7 +18,8 @@ async def test_what_was_sent_back_comes_first_with_what_to_do_and_who_helps(plat
     await primary.become_primary(group, address("prim"))
     user_id = (await primary.page.inner_text("header .soft")).strip()
     said = 'Add the W-9 & sign "it" <b>here</b>.'
-    transaction_id = await platform.sent_back(group, (user_id, PASSWORD), said)
+    transaction_id = await platform.submitted(group, (user_id, PASSWORD))
+    await platform.send_back(transaction_id, said)
 
     await primary.go("/transactions")
 
@@ -33,9 +34,55 @@ async def test_what_was_sent_back_comes_first_with_what_to_do_and_who_helps(plat
     assert await everything.locator("tbody tr").count() == 1
     assert await sections.first.locator(f"a[href='/transactions/{transaction_id}']").count() == 1
     await primary.go(f"/transactions/{transaction_id}")
-    assert said in await primary.page.inner_text("main")
+    main = await primary.page.inner_text("main")
+    assert said in main
+    assert "$1,250.50" in main
     await primary.go("/transactions?status=completed")
     assert await primary.page.locator("main section").count() == 0
     assert await primary.page.locator("main .empty a[href='/transactions']").count() == 1
     await primary.go("/")
     assert said in await primary.page.inner_text("main")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+async def test_a_list_is_sorted_by_its_headings_counted_and_kept_in_its_address(platform, visit, scripts):
+    primary = await visit(scripts=scripts)
+    groups = [await platform.group() for _ in range(2)]
+    email = address("prim")
+    await primary.become_primary(groups[0], email)
+    user_id = (await primary.page.inner_text("header .soft")).strip()
+    await platform.approve_primary(groups[1], email)
+    await primary.go("/")
+    await primary.fill(code=await platform.code(email, groups[1]["legal_name"]))
+    await primary.press("main form[action='/access-code'] button")
+    for group in groups:
+        await platform.submitted(group, (user_id, PASSWORD))
+    by_name = sorted(groups, key=lambda group: group["legal_name"])
+    page = primary.page
+
+    async def shown() -> list[str]:
+        rows = await page.locator("#found tbody tr td:nth-child(2)").all_inner_texts()
+        return [each.partition("\n")[0] for each in rows]
+
+    await primary.go("/transactions?status=pending+review")
+    assert await page.locator("#found [role=status]").inner_text() == "2 transactions"
+    assert await shown() == [groups[1]["legal_name"], groups[0]["legal_name"]], "the newest first"
+    assert await page.locator("[aria-sort]").inner_text() == "Created"
+
+    await primary.press("th button:has-text('Group')")
+    assert await page.locator("[aria-sort=ascending]").inner_text() == "Group"
+    assert await shown() == [each["legal_name"] for each in by_name]
+    assert "status=pending" in page.url, "the filters stay"
+    await primary.press("th button:has-text('Group')")
+    assert await page.locator("[aria-sort=descending]").inner_text() == "Group"
+    assert await shown() == [each["legal_name"] for each in reversed(by_name)]
+    address_of_list = page.url
+
+    await primary.press("#found tbody a")
+    await page.go_back()
+    assert page.url == address_of_list
+    assert await page.locator("[aria-sort=descending]").inner_text() == "Group"
+    assert await page.input_value("#status") == "pending review"
+    await primary.press("#filters button:has-text('Search')")
+    assert await page.locator("[aria-sort=descending]").inner_text() == "Group", "searching keeps the order"

@@ -124,6 +124,7 @@ GET /staff/reviews/{transaction_id}                       303     403      403  
 GET /static/{name}                                        200     200      200   200     200       200        200
 POST /theme                                               303     303      303   303     303       303        303
 GET /transactions                                         303     200      200   200     200       200        200
+GET /transactions/live                                    200     200      200   200     200       200        200
 GET /transactions/{transaction_id}                        303     404      404   404     404       404        404
 """
 

@@ -48,6 +48,7 @@ def request_in(request) -> Request:
         }
     )
     made.state.me = SimpleNamespace(who=who, idle_ends_at=now, expires_at=now)
+    made.state.waiting = {"count": 10_000, "more": True}
     return made
 
 
@@ -215,15 +216,18 @@ PAGES: dict[str, dict[str, Any]] = {
     "passkey_removal.html": {"passkey": {"passkey_id": ID, "name": ABSURD}, "form": Form()},
     "account_address_change.html": {"form": FORM},
     "mail_sent.html": {"email": ABSURD, "hours": 2, "minutes": 1, "again": "/"},
-    "transaction.html": {"found": {**SUMMARY, "draft": DRAFT, "rounds": [ROUND]}, "review": False},
+    "transaction.html": {"found": {**SUMMARY, "draft": DRAFT, "rounds": [ROUND]}, "changes": ABSURD},
     "transactions.html": {
         "found": {"items": [SUMMARY]},
         "asked": {"items": [SUMMARY], "next": None},
+        "counted": {"count": 10_000, "more": True},
+        "sort": "-created",
+        "changes": ABSURD,
         "form": Form.of(q=ABSURD),
         "filtered": True,
         **LIST,
     },
-    "reviews.html": {"found": {"items": [SUMMARY]}, **LIST},
+    "reviews.html": {"found": {"items": [SUMMARY]}, "changes": ABSURD, **LIST},
     "renewals_of_month.html": {"found": {"items": [LISTED]}, "of": "2027-02", **LIST},
     "renewals_of_group.html": {"found": [RENEWAL], "group": OWN},
     "book.html": {"found": {"items": [BOOK]}, "form": Form.of(q=ABSURD), **LIST},

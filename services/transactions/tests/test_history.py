@@ -1,8 +1,11 @@
 """The history of transactions: what one sees, filtered and paged, the newest first."""
 
+from datetime import date
+
 import pytest
 from covey_chassis.access import Right, StaffRight
 from covey_chassis.ids import new_id
+from covey_transactions import queries
 from sqlalchemy import event, text
 
 from .story import a_draft
@@ -206,3 +209,58 @@ async def test_one_that_was_opened_and_not_saved_yet_is_read_by_its_id(story):
     opened = await story.opened(owner)
 
     assert (await owner.api.get(f"/v1/transactions/{opened.transaction_id}")).json()["saved_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("created", ["Cork", "Acme", "Bolt"]),
+        ("updated", ["Bolt", "Cork", "Acme"]),
+        ("effective_date", ["Bolt", "Acme", "Cork"]),
+        ("status", ["Acme", "Cork", "Bolt"]),
+        ("group", ["Acme", "Bolt", "Cork"]),
+    ],
+)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_it_is_sorted_by_each_column_and_paged_so(story, sort, order, expected):
+    """Three that differ in each: made in turn, changed in another, and of plan years that begin on other days."""
+    made = {name: await story.saved(await story.begin(name)) for name in ("Cork", "Acme", "Bolt")}
+    for name, day, status, updated in (
+        ("Acme", "2100-05-01", "action required", 3),
+        ("Bolt", "2100-04-01", "pending review", 1),
+        ("Cork", "2100-06-01", "open", 2),
+    ):
+        async with story.covey.transaction() as session:
+            await session.execute(
+                text(
+                    "UPDATE transaction SET effective_date = CAST(:day AS date), status = :status,"
+                    " updated_at = created_at + make_interval(hours => :updated) WHERE id = CAST(:id AS uuid)"
+                ).bindparams(day=date.fromisoformat(day), status=status, updated=updated, id=made[name].transaction_id)
+            )
+    names, after = [], None
+    while True:
+        answer = await story.covey.api.get(
+            "/v1/transactions", params={"sort": sort, "order": order, "limit": 1} | ({"after": after} if after else {})
+        )
+        page = answer.json()
+        names += [each["group"]["legal_name"] for each in page["items"]]
+        if (after := page["next"]) is None:
+            break
+
+    assert names == (expected if order == "asc" else expected[::-1])
+
+
+async def test_it_is_counted_as_it_is_filtered_for_whoever_asks(story, world, monkeypatch):
+    (acme, _, _), _ = world
+
+    async def count(client, **asked):
+        answer = await client.get("/v1/transactions/count", params=asked)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert await count(story.covey.api) == {"count": 3, "more": False}
+    assert await count(story.covey.api, status="open") == {"count": 1, "more": False}
+    assert await count(story.covey.api, q="nothing") == {"count": 0, "more": False}
+    assert await count(acme.api) == {"count": 1, "more": False}
+    monkeypatch.setattr(queries, "COUNTED_MAX", 2)
+    assert await count(story.covey.api) == {"count": 2, "more": True}

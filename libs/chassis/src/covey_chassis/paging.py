@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -33,6 +34,13 @@ LIMIT_DEFAULT = 50
 T = TypeVar("T")
 Row = TypeVar("Row")
 SortKey = ColumnElement[Any] | InstrumentedAttribute[Any]
+
+
+class Order(StrEnum):
+    """Which way round a list is."""
+
+    ASCENDING = "asc"
+    DESCENDING = "desc"
 
 
 class Page(BaseModel, Generic[T]):

@@ -122,15 +122,20 @@ class Services:
         raise _refusal(to, answer)
 
     @asynccontextmanager
-    async def listen(self, to: To, path: str, *, bearer: str) -> AsyncIterator[AsyncIterator[str]]:
-        """The lines of a stream of server-sent events, for as long as it lasts.
+    async def listen(
+        self, to: To, path: str, *, bearer: str, last_event_id: str | None = None
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        """The lines of a stream of server-sent events, for as long as it lasts: those after the event that is named.
 
         Raises:
             Refused: the service says why.
             Away: it does not answer, or broke off.
         """
+        headers = _headers(bearer)
+        if last_event_id is not None:
+            headers["Last-Event-ID"] = last_event_id
         try:
-            async with self._watching[to].stream("GET", path, headers=_headers(bearer)) as answer:
+            async with self._watching[to].stream("GET", path, headers=headers) as answer:
                 if not answer.is_success:
                     await answer.aread()
                     raise _refusal(to, answer)

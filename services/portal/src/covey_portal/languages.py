@@ -5,6 +5,7 @@ A sentence that a template or a module has and a catalogue has not makes a test 
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cache
 from gettext import NullTranslations
 from importlib import resources
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import format_currency, format_decimal
 from babel.support import Translations
 
 Language = Literal["en", "es"]
@@ -69,3 +71,13 @@ def month(value: str, language: Language) -> str:
     """``2026-11`` as ``November 2026``."""
     pattern = "MMMM y" if language == "en" else "MMMM 'de' y"
     return format_date(date.fromisoformat(f"{value}-01"), pattern, locale=LOCALES[language])
+
+
+def numeral(value: int, language: Language) -> str:
+    """``10,000``."""
+    return format_decimal(value, locale=LOCALES[language])
+
+
+def dollars(value: str, language: Language) -> str:
+    """An amount of money, such as ``$1,250.50``."""
+    return format_currency(Decimal(value), "USD", locale=LOCALES[language])

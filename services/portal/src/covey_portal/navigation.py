@@ -3,9 +3,9 @@
 from covey_chassis.access.rights import StaffRight
 
 from covey_portal.languages import N_
-from covey_portal.signed_on import SignedOn, Who
+from covey_portal.signed_on import SignedOn
 
-REVIEWING, APPROVING, OPERATING = StaffRight.REVIEW_DECIDE, StaffRight.ACCESS_APPROVE, StaffRight.OPERATIONS
+APPROVING = StaffRight.ACCESS_APPROVE
 
 
 def navigation(me: SignedOn) -> list[tuple[str, str]]:
@@ -18,15 +18,15 @@ def navigation(me: SignedOn) -> list[tuple[str, str]]:
             ("/staff/firms", N_("Firms")),
             ("/staff/audit", N_("Audit")),
         ]
-    if REVIEWING in who.staff:
+    if who.reviews:
         places.append(("/staff/reviews", N_("Review")))
     if who.has_groups:
         places.append(("/groups", N_("Groups and access")))
-    if sees_business(who):
+    if who.sees_business:
         places += [("/renewals", N_("Renewals")), ("/transactions", N_("Transactions"))]
     return places
 
 
-def sees_business(who: Who) -> bool:
-    """Whether there can be renewals and transactions to show: of their groups, or for staff of all groups."""
-    return who.has_groups or bool(who.firms) or bool(who.staff & {REVIEWING, OPERATING})
+def waits_at(me: SignedOn) -> str:
+    """The address at which what waits for them is counted."""
+    return "/staff/reviews" if me.who.reviews else "/transactions"

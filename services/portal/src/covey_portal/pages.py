@@ -18,7 +18,7 @@ from starlette.types import Scope
 from covey_portal import languages, words
 from covey_portal.forms import Form
 from covey_portal.languages import N_, NAMES, Language
-from covey_portal.navigation import navigation
+from covey_portal.navigation import navigation, waits_at
 from covey_portal.settings import PortalSettings
 from covey_portal.signed_on import SignedOn
 from covey_portal.site import Site, said
@@ -63,11 +63,14 @@ def _environment(language: Language, zone: ZoneInfo) -> Environment:
         "languages": NAMES,
         "words": words,
         "navigation": navigation,
+        "waits_at": waits_at,
         "tr": partial(languages.sentence, language=language),
         "say": partial(said, language=language),
         "day": partial(languages.day, language=language),
         "moment": partial(languages.moment, language=language, zone=zone),
         "month": partial(languages.month, language=language),
+        "numeral": partial(languages.numeral, language=language),
+        "dollars": partial(languages.dollars, language=language),
     }
     return made
 
@@ -110,6 +113,7 @@ def render(request: Request, template: str, **values: Any) -> str:
         .get_template(template)
         .render(
             me=me,
+            waiting=getattr(request.state, "waiting", None),
             brand=settings.brand,
             static=static_addresses(settings),
             theme=theme if theme in THEMES else "system",

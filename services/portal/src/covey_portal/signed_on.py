@@ -1,5 +1,6 @@
 """Who is signed on: a session of identity's, whose token is in the browser's cookie and nowhere else."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,18 +8,23 @@ from typing import Annotated, Any, Self
 from urllib.parse import quote
 from uuid import UUID
 
+from covey_chassis.access.rights import StaffRight
 from fastapi import Depends
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from covey_portal.calling import Answer, Json, Refused, Services, To
+from covey_portal.calling import Answer, Away, Json, Refused, Services, To
 
 COOKIE = "__Host-covey"
 """Browsers take a cookie of such a name over TLS alone (or on this machine), for this host and no other."""
 
 MANY = 200
 """The longest page of a service's list."""
+BACKGROUND = "covey-background"
+"""The header of a page that our own script asks for, because something has changed: nobody has used the session."""
+WAITING_S = 1.0
+"""So long a page waits for what the navigation counts."""
 
 
 class SignOnNeeded(Exception):
@@ -47,6 +53,16 @@ class Who(BaseModel):
     has_groups: bool
     codes_waiting: int
 
+    @property
+    def reviews(self) -> bool:
+        """Whether they decide on transactions, for the carrier."""
+        return StaffRight.REVIEW_DECIDE in self.staff
+
+    @property
+    def sees_business(self) -> bool:
+        """Whether there can be renewals and transactions to show: of their groups, or for staff of all groups."""
+        return self.has_groups or bool(self.firms) or self.reviews or StaffRight.OPERATIONS in self.staff
+
 
 @dataclass(frozen=True)
 class SignedOn:
@@ -59,14 +75,14 @@ class SignedOn:
     who: Who
 
     @classmethod
-    async def by(cls, services: Services, session_token: str) -> Self:
-        """By a session's token; the session counts as used.
+    async def by(cls, services: Services, session_token: str, *, in_background: bool = False) -> Self:
+        """By a session's token; the session counts as used, but for what is asked in the background.
 
         Raises:
             SignOnNeeded: the session has ended.
             Away: identity does not answer.
         """
-        issued = await exchange(services, session_token)
+        issued = await exchange(services, session_token, in_background=in_background)
         try:
             said = await services.ask(To.IDENTITY, "GET", "/v1/access", bearer=issued["access_token"])
         except Refused as refused:
@@ -146,9 +162,28 @@ def session_token_of(request: Request) -> str:
 
 
 async def _signed_on(request: Request) -> SignedOn:
-    me = await SignedOn.by(services_of(request), session_token_of(request))
+    in_background = BACKGROUND in request.headers
+    me = await SignedOn.by(services_of(request), session_token_of(request), in_background=in_background)
     request.state.me = me
+    if request.method == "GET":
+        request.state.waiting = await _waiting_for(me)
     return me
+
+
+async def _waiting_for(me: SignedOn) -> Json | None:
+    """How many transactions wait for them: to be corrected, or for those who review, to be decided.
+
+    None where nothing does that is theirs to do, or where that cannot be said right now.
+    """
+    if not me.who.sees_business or (me.who.staff and not me.who.reviews):
+        return None
+    status = "pending review" if me.who.reviews else "action required"
+    try:
+        async with asyncio.timeout(WAITING_S):
+            counted: Json = await me.get(To.TRANSACTIONS, "/v1/transactions/count", status=status)
+            return counted
+    except (Away, Refused, TimeoutError):
+        return None
 
 
 Me = Annotated[SignedOn, Depends(_signed_on)]

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from covey_chassis.access import Sight
+from covey_chassis.paging import SortKey
 from covey_contracts.transactions import TransactionKind, TransactionStatus
-from sqlalchemy import ColumnElement, Select, bindparam, or_, select, true, union
+from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select, true, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -23,12 +25,32 @@ from covey_transactions.domain.transaction import (
     TransactionNotFound,
 )
 
-NEWEST = (Transaction.created_at, Transaction.id)
 WITHOUT_DRAFT = defer(Transaction.draft, raiseload=True)
 """For lists: a draft may be long."""
 
 
 # --- transactions ---
+
+
+class SortedBy(StrEnum):
+    """What the history can be sorted by."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    EFFECTIVE_DATE = "effective_date"
+    STATUS = "status"
+    GROUP = "group"
+
+    def keys(self) -> tuple[SortKey, ...]:
+        """The columns, the last one unique."""
+        first: dict[SortedBy, SortKey] = {
+            SortedBy.CREATED: Transaction.created_at,
+            SortedBy.UPDATED: Transaction.updated_at,
+            SortedBy.EFFECTIVE_DATE: Transaction.effective_date,
+            SortedBy.STATUS: Transaction.status,
+            SortedBy.GROUP: Group.legal_name,
+        }
+        return first[self], Transaction.id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +73,7 @@ def history(sight: Sight, sought: Sought) -> Select[Transaction]:
     query = (
         select(Transaction)
         .options(WITHOUT_DRAFT)
+        .join(Group, Group.group_id == Transaction.group_id)
         .where(Transaction.saved_at.is_not(None), sight.of(Transaction.group_id), is_shown(sight))
     )
     for column, value in (
@@ -66,23 +89,34 @@ def history(sight: Sight, sought: Sought) -> Select[Transaction]:
     if sought.created_to is not None:
         query = query.where(Transaction.created_at <= sought.created_to)
     if sought.group_number is not None:
-        query = query.where(Transaction.group_id.in_(_groups(Group.group_number == sought.group_number)))
+        query = query.where(Group.group_number == sought.group_number)
     if sought.part is not None:
         fits = or_(
             Group.legal_name.icontains(sought.part, autoescape=True),
             Group.group_number.icontains(sought.part, autoescape=True),
         )
-        query = query.where(Transaction.group_id.in_(_groups(fits)))
+        query = query.where(fits)
     return query
+
+
+COUNTED_MAX = 10_000
+"""So far it is counted: nobody reads more, and to count a million takes long."""
+
+
+async def count(session: AsyncSession, sight: Sight, sought: Sought) -> int:
+    """How many there are in the history; one more than ``COUNTED_MAX`` stands for more than so many."""
+    found = history(sight, sought).with_only_columns(Transaction.id).limit(COUNTED_MAX + 1).subquery()
+    return await session.scalar(select(func.count()).select_from(found)) or 0
+
+
+def followed(sight: Sight) -> Select[UUID]:
+    """The IDs of those that anybody has heard of, withdrawn ones too: what is withdrawn leaves the history."""
+    return select(Transaction.id).where(Transaction.saved_at.is_not(None), sight.of(Transaction.group_id))
 
 
 def is_shown(sight: Sight) -> ColumnElement[bool]:
     """Withdrawn ones are shown to staff alone."""
     return true() if sight.everything else Transaction.status != WITHDRAWN
-
-
-def _groups(condition: ColumnElement[bool]) -> Select[UUID]:
-    return select(Group.group_id).where(condition)
 
 
 async def transaction_in_sight(session: AsyncSession, sight: Sight, transaction_id: UUID) -> Transaction:

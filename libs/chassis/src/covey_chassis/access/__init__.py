@@ -10,7 +10,7 @@ from covey_chassis.access.checking import (
     check_account,
     check_signed,
 )
-from covey_chassis.access.requiring import Again, By, InSight, public, requires, sees, signed_on, staff
+from covey_chassis.access.requiring import Again, By, InSight, SightAgain, public, requires, sees, signed_on, staff
 from covey_chassis.access.rights import FirmRight, Right, StaffRight
 from covey_chassis.access.rows import see_all_groups, see_group
 from covey_chassis.access.tokens import SignOnNeeded
@@ -27,6 +27,7 @@ __all__ = [
     "NotYours",
     "Right",
     "Sight",
+    "SightAgain",
     "SignOnNeeded",
     "StaffRight",
     "check_account",

@@ -11,7 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Row, SQLColumnExpression, Text, column, literal, select, table, text, true
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Row,
+    Select,
+    SQLColumnExpression,
+    Text,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+    table,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_chassis.access.rights import Right, StaffRight
@@ -98,12 +114,19 @@ class Sight:
 
     def of(self, group_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
         """A condition for a query: only rows of groups in which one of the rights is held."""
-        if self.everything:
-            return true()
+        return true() if self.everything else group_id.in_(self._groups())
+
+    def listed(self) -> ColumnElement[str]:
+        """The IDs of these groups as one text, always in the same order. Not for those who see everything."""
+        groups = self._groups().distinct().subquery()
+        listed = func.string_agg(cast(groups.c[0], Text), aggregate_order_by(literal(","), groups.c[0]))
+        return select(func.coalesce(listed, "")).scalar_subquery()
+
+    def _groups(self) -> Select[Any]:
         held = select(_HELD.c.group_id).where(_HELD.c.account_id == self.actor.account_id)
         if self.rights:
             held = held.where(_HELD.c.rights.op("&&")(literal([str(right) for right in self.rights], ARRAY(Text))))
-        return group_id.in_(held)
+        return held
 
 
 async def lock_for_acting(session: AsyncSession, account_id: UUID, group_id: UUID | None) -> None:

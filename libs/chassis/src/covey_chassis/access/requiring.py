@@ -170,15 +170,26 @@ async def _sight_of(request: Request) -> Sight:
     return Sight(actor, requirement.rights, actor.has_staff_right(requirement.staff))
 
 
-async def _again_of(request: Request) -> Callable[[AsyncSession], Awaitable[None]]:
+async def _again_of(request: Request) -> Callable[[AsyncSession], Awaitable[Actor]]:
     requirement = requirement_of(request.scope["route"])
     assert isinstance(requirement, Requirement)
 
-    async def again(session: AsyncSession) -> None:
+    async def again(session: AsyncSession) -> Actor:
         token_of(request).check_time(context_of(request).clock.now())
         await requirement.authorise(request, session)
+        return actor_of(request)
 
     return again
+
+
+async def _sight_again_of(request: Request) -> Callable[[AsyncSession], Awaitable[Sight]]:
+    again = await _again_of(request)
+
+    async def sight_again(session: AsyncSession) -> Sight:
+        await again(session)
+        return await _sight_of(request)
+
+    return sight_again
 
 
 By = Annotated[Actor, Depends(_actor)]
@@ -187,8 +198,11 @@ By = Annotated[Actor, Depends(_actor)]
 InSight = Annotated[Sight, Depends(_sight_of)]
 """Which groups they see."""
 
-Again = Annotated[Callable[[AsyncSession], Awaitable[None]], Depends(_again_of)]
+Again = Annotated[Callable[[AsyncSession], Awaitable[Actor]], Depends(_again_of)]
 """For a streamed answer: ``await again(session)`` before each piece, and at least every ``LEASE_S``, in its own session."""
+
+SightAgain = Annotated[Callable[[AsyncSession], Awaitable[Sight]], Depends(_sight_again_of)]
+"""Likewise, of a route that names no group: it says which groups they see now."""
 
 
 async def authenticate(request: Request, requirement: "Requirement | Public") -> None:
@@ -233,9 +247,12 @@ def check_declared(route: APIRoute) -> None:
     if requirement.in_group and "{group_id}" not in route.path:
         raise ValueError(f"{name} requires a right in a group, but its path names none")
     takes_sight = any(
-        each.annotation == InSight for each in inspect.signature(route.endpoint, eval_str=True).parameters.values()
+        each.annotation in (InSight, SightAgain)
+        for each in inspect.signature(route.endpoint, eval_str=True).parameters.values()
     )
     if requirement.by_sight and not SAFE.issuperset(route.methods or ()):
         raise ValueError(f"{name} changes something: it must name its group, so that the group's lock can be taken")
     if requirement.by_sight != takes_sight:
-        raise ValueError(f"{name} must take `sight: InSight` if, and only if, it is declared with sees()")
+        raise ValueError(
+            f"{name} must take `sight: InSight` (or `again: SightAgain`) if, and only if, it is declared with sees()"
+        )

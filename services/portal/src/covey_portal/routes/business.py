@@ -9,6 +9,7 @@ from covey_portal.calling import Json, Refused, To
 from covey_portal.forms import Form
 from covey_portal.languages import N_
 from covey_portal.pages import page
+from covey_portal.routes.live import changes_after
 from covey_portal.signed_on import Me, SignedOn
 from covey_portal.words import RENEWAL_STATUSES, TRANSACTION_STATUSES
 
@@ -63,6 +64,7 @@ async def show_book(
 
 
 _NOTHING: Json = {"items": [], "next": None}
+_NONE: Json = {"count": 0, "more": False}
 
 
 @router.get("/groups/{group_id}/renewals")
@@ -73,18 +75,28 @@ async def list_renewals_of_group(request: Request, me: Me, group_id: UUID) -> Re
 
 
 FILTERS = ("status", "group_number", "created_from", "created_to", "q")
+SORTED_BY = ("group", "status", "effective_date", "created", "updated")
+NEWEST = "-created"
 
 
 @router.get("/transactions")
-async def list_transactions(request: Request, me: Me, after: str | None = None, n: int = 1) -> Response:
-    """All filters are in the address: a list is a link."""
+async def list_transactions(
+    request: Request, me: Me, sort: str = NEWEST, after: str | None = None, n: int = 1
+) -> Response:
+    """All filters and the order are in the address: a list is a link."""
     wanted = {name: request.query_params.get(name, "").strip() for name in FILTERS}
     wanted["status"] = wanted["status"] if wanted["status"] in TRANSACTION_STATUSES else ""
-    form, found, asked = Form.of(**wanted), _NOTHING, _NOTHING
+    filtered = any(wanted.values())
+    sort = sort if sort.removeprefix("-") in SORTED_BY else NEWEST
+    form, found, asked, counted, changes = Form.of(**wanted), _NOTHING, _NOTHING, _NONE, ""
     try:
         sought = {name: value or None for name, value in wanted.items()}
-        found = await me.get(To.TRANSACTIONS, "/v1/transactions", after=after, limit=A_PAGE, **sought)
-        if not any(wanted.values()) and after is None:
+        order = {"sort": sort.removeprefix("-"), "order": "desc" if sort.startswith("-") else "asc"}
+        listed = {"after": after, "limit": A_PAGE, **order, **sought}
+        answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions", params=listed)
+        found, changes = answer.body, changes_after(answer)
+        counted = await me.get(To.TRANSACTIONS, "/v1/transactions/count", **sought)
+        if not filtered and after is None and not me.who.staff:
             asked = await me.get(To.TRANSACTIONS, "/v1/transactions", status="action required", limit=A_PAGE)
     except Refused as refused:
         if refused.status != 422:
@@ -96,7 +108,10 @@ async def list_transactions(request: Request, me: Me, after: str | None = None, 
         form=form,
         found=found,
         asked=asked,
-        filtered=any(wanted.values()),
+        counted=counted,
+        changes=changes,
+        sort=sort,
+        filtered=filtered,
         number=n,
         **_pages(request, found, n),
     )
@@ -114,10 +129,10 @@ def _pages(request: Request, found: Json, number: int) -> Json:
 
 @router.get("/transactions/{transaction_id}")
 async def show_transaction(request: Request, me: Me, transaction_id: UUID) -> Response:
-    summary = await me.get(To.TRANSACTIONS, f"/v1/transactions/{transaction_id}")
-    group_id = summary["group"]["group_id"]
+    answer = await me.ask(To.TRANSACTIONS, "GET", f"/v1/transactions/{transaction_id}")
+    group_id = answer.body["group"]["group_id"]
     found = await me.get(To.TRANSACTIONS, f"/v1/groups/{group_id}/transactions/{transaction_id}")
-    return page(request, "transaction.html", found=found, review=False)
+    return page(request, "transaction.html", found=found, changes=changes_after(answer))
 
 
 # --- the carrier's reviewers ---
@@ -125,11 +140,12 @@ async def show_transaction(request: Request, me: Me, transaction_id: UUID) -> Re
 
 @router.get("/staff/reviews")
 async def list_reviews(request: Request, me: Me, after: str | None = None, n: int = 1) -> Response:
-    found = await me.get(To.TRANSACTIONS, "/v1/reviews", after=after, limit=A_PAGE)
-    return page(request, "reviews.html", found=found, number=n, **_pages(request, found, n))
+    answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/reviews", params={"after": after, "limit": A_PAGE})
+    found, changes = answer.body, changes_after(answer)
+    return page(request, "reviews.html", found=found, changes=changes, number=n, **_pages(request, found, n))
 
 
 @router.get("/staff/reviews/{transaction_id}")
 async def show_review(request: Request, me: Me, transaction_id: UUID) -> Response:
-    found = await me.get(To.TRANSACTIONS, f"/v1/reviews/{transaction_id}")
-    return page(request, "transaction.html", found=found, review=True)
+    answer = await me.ask(To.TRANSACTIONS, "GET", f"/v1/reviews/{transaction_id}")
+    return page(request, "transaction.html", found=answer.body, changes=changes_after(answer))

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request, Response
 
 from covey_portal.calling import Away, Json, Refused, To
 from covey_portal.forms import Form
-from covey_portal.navigation import APPROVING, REVIEWING, sees_business
+from covey_portal.navigation import APPROVING
 from covey_portal.pages import page
+from covey_portal.routes.live import changes_after
 from covey_portal.signed_on import Me, SignedOn
 
 router = APIRouter()
@@ -18,17 +19,18 @@ FEW = 5
 
 @router.get("/")
 async def show_home(request: Request, me: Me) -> Response:
-    """A part whose service does not answer says so; the others are there."""
-    groups, months, asked, recent, requests, reviews = await asyncio.gather(
-        _part(me.get(To.IDENTITY, "/v1/access/groups", limit=FEW), wanted=me.who.has_groups),
+    """A part whose service does not answer says so; the others are there.
+
+    The recent transactions are asked for first: the page hears of what changes after them.
+    """
+    who = me.who
+    recent = await _part(_recent(me), wanted=who.sees_business)
+    groups, months, asked, requests, reviews = await asyncio.gather(
+        _part(me.get(To.IDENTITY, "/v1/access/groups", limit=FEW), wanted=who.has_groups),
         _months(me),
-        _part(_transactions(me, status="action required"), wanted=sees_business(me.who)),
-        _part(_transactions(me), wanted=sees_business(me.who)),
-        _part(
-            me.get(To.IDENTITY, "/v1/access-requests", status="submitted", limit=FEW),
-            wanted=APPROVING in me.who.staff,
-        ),
-        _part(me.get(To.TRANSACTIONS, "/v1/reviews", limit=FEW), wanted=REVIEWING in me.who.staff),
+        _part(_sent_back(me), wanted=who.sees_business and not who.staff),
+        _part(me.get(To.IDENTITY, "/v1/access-requests", status="submitted", limit=FEW), wanted=APPROVING in who.staff),
+        _part(me.get(To.TRANSACTIONS, "/v1/reviews", limit=FEW), wanted=who.reviews),
     )
     return page(
         request,
@@ -39,19 +41,25 @@ async def show_home(request: Request, me: Me) -> Response:
         recent=recent,
         requests=requests,
         reviews=reviews,
+        changes=(recent or {}).get("changes", ""),
         form=Form(),
-        sees_business=sees_business(me.who),
     )
 
 
 async def _months(me: SignedOn) -> dict[str, Any] | None:
     """A broker's are those of the firm's groups; of several firms, of all that they see."""
     number = me.who.firms[0].firm_number if len(me.who.firms) == 1 else None
-    return await _part(me.get(To.RENEWALS, "/v1/renewals/months", firm_number=number), wanted=sees_business(me.who))
+    question = me.get(To.RENEWALS, "/v1/renewals/months", firm_number=number)
+    return await _part(question, wanted=me.who.sees_business)
 
 
-async def _transactions(me: SignedOn, status: str | None = None) -> Json:
-    found: Json = await me.get(To.TRANSACTIONS, "/v1/transactions", limit=FEW, status=status)
+async def _recent(me: SignedOn) -> Json:
+    answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions", params={"limit": FEW})
+    return {**answer.body, "changes": changes_after(answer)}
+
+
+async def _sent_back(me: SignedOn) -> Json:
+    found: Json = await me.get(To.TRANSACTIONS, "/v1/transactions", limit=FEW, status="action required")
     return found
 
 

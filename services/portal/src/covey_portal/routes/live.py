@@ -2,20 +2,40 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import UUID
 
 from covey_chassis.waiting import wait_until
 from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
 
-from covey_portal.calling import Away, Refused, Services, To
-from covey_portal.signed_on import COOKIE, SignOnNeeded, exchange, services_of
+from covey_portal.calling import Answer, Away, Refused, To
+from covey_portal.signed_on import SignOnNeeded, exchange, services_of, session_token_of
 
 router = APIRouter()
 
 AGAIN_S = 2.0
 """So long after a service broke off it is asked again: browsers keep their own connection meanwhile."""
+PASSING = frozenset({"sign-on-needed", "access-unverified"})
+"""What a service's stream may end with while the session goes on: a token ran out; rights cannot be verified just now."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One of a service's events; a comment is one without a name (WHATWG HTML, 9.2)."""
+
+    name: str = ""
+    data: str = ""
+    event_id: str | None = None
+
+    def __str__(self) -> str:
+        if not self.name:
+            return ":\n\n"
+        numbered = "" if self.event_id is None else f"id: {self.event_id}\n"
+        return f"event: {self.name}\n{numbered}data: {self.data or '{}'}\n\n"
 
 
 @router.get("/groups/{group_id}/live")
@@ -24,55 +44,73 @@ async def watch_group(request: Request, group_id: UUID) -> StreamingResponse:
 
     To watch does not count as using the session.
     """
-    stopping: asyncio.Event = request.app.state.stopping
-    token = request.cookies.get(COOKIE, "")
-    pieces = _pieces(services_of(request), token, f"/v1/groups/{group_id}/access/events", stopping)
+    return _passed_on(request, To.IDENTITY, f"/v1/groups/{group_id}/access/events")
+
+
+@router.get("/transactions/live")
+async def watch_transactions(request: Request, after: str = "") -> StreamingResponse:
+    """``changed``, with an ID to go on from, once what is shown of transactions may be out of date; else likewise."""
+    heard = request.headers.get("last-event-id") or after
+    return _passed_on(request, To.TRANSACTIONS, "/v1/transactions/events", heard or None)
+
+
+def changes_after(answer: Answer) -> str:
+    """Where a page hears of what changes after what transactions has answered for it."""
+    return f"/transactions/live?{urlencode({'after': answer.headers['last-event-id']})}"
+
+
+def _passed_on(request: Request, to: To, path: str, last_event_id: str | None = None) -> StreamingResponse:
+    pieces = _pieces(request, to, path, last_event_id)
     return StreamingResponse(pieces, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-async def _pieces(services: Services, session_token: str, path: str, stopping: asyncio.Event) -> AsyncIterator[str]:
-    """An access token lasts five minutes, and the service's stream no longer: then another one goes on."""
+async def _pieces(request: Request, to: To, path: str, last_event_id: str | None) -> AsyncIterator[str]:
+    """An access token lasts five minutes, and the service's stream no longer: then another one goes on from there."""
+    stopping: asyncio.Event = request.app.state.stopping
     yield "retry: 3000\n\n"
-    if not session_token:
-        yield _event("signed-off")
-        return
-    while not stopping.is_set():
-        try:
-            issued = await exchange(services, session_token, in_background=True)
-            async with services.listen(To.IDENTITY, path, bearer=issued["access_token"]) as lines:
-                async for event, data in _events(lines):
+    try:
+        while not stopping.is_set():
+            async with aclosing(_heard(request, to, path, last_event_id)) as events:
+                async for event in events:
                     if stopping.is_set():
                         return
-                    if event == "ended":
-                        if json.loads(data)["code"] == "sign-on-needed":
-                            break  # the token ran out; whether the session did says the next exchange
-                        yield _event("ended")
-                        return
-                    yield ": there\n\n"
-        except SignOnNeeded:
-            yield _event("signed-off")
-            return
-        except Refused as refused:
-            yield _event("signed-off" if refused.status == 401 else "ended")
-            return
-        except Away:
-            yield ": away\n\n"
-        await wait_until(stopping, AGAIN_S)
+                    last_event_id = event.event_id or last_event_id
+                    yield str(event)
+            await wait_until(stopping, AGAIN_S)
+    except SignOnNeeded:
+        yield str(Event("signed-off"))
+    except Refused:
+        yield str(Event("ended"))
 
 
-async def _events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
-    """Events by name, each with its data; a comment is an event without a name (WHATWG HTML, 9.2)."""
-    name = data = ""
+async def _heard(request: Request, to: To, path: str, last_event_id: str | None) -> AsyncGenerator[Event]:
+    """The service's stream, until it breaks off for a while. What has no ID only says that it is there.
+
+    Raises:
+        SignOnNeeded: the session is over.
+        Refused: they may no longer hear it.
+    """
+    services = services_of(request)
+    try:
+        issued = await exchange(services, session_token_of(request), in_background=True)
+        async with services.listen(to, path, bearer=issued["access_token"], last_event_id=last_event_id) as lines:
+            async for event in _events(lines):
+                if event.name == "ended":
+                    raise Refused(403, json.loads(event.data)["code"], "The stream has ended.")
+                yield event if event.event_id else Event()
+    except Refused as refused:
+        if refused.code not in PASSING:
+            raise
+    except Away:
+        yield Event()
+
+
+async def _events(lines: AsyncIterator[str]) -> AsyncIterator[Event]:
+    said: dict[str, str] = {}
     async for line in lines:
         field, _, value = line.partition(":")
-        if field == "event":
-            name = value.strip()
-        elif field == "data":
-            data = value.strip()
-        elif not line:
-            yield name, data
-            name = data = ""
-
-
-def _event(name: str) -> str:
-    return f"event: {name}\ndata: {{}}\n\n"
+        if line:
+            said[field] = value.strip()
+        else:
+            yield Event(said.get("event", ""), said.get("data", ""), said.get("id"))
+            said = {}

@@ -100,16 +100,96 @@ if (warning) {
 
 // --- what one may no longer see is taken off the screen at once ---
 
-const live = document.querySelector("[data-live]");
-if (live) {
-  const stream = new EventSource(live.dataset.live);
-  stream.addEventListener("signed-off", () => { stream.close(); location.href = "/sign-on?note=ended"; });
-  stream.addEventListener("ended", () => {
-    stream.close();
-    live.replaceChildren(document.getElementById("no-longer-yours").content.cloneNode(true));
-    live.querySelector("h1").focus();
-  });
+const main = document.getElementById("main");
+const signOn = () => { location.href = "/sign-on?note=ended"; };
+const noLongerYours = () => {
+  main.replaceChildren(document.getElementById("no-longer-yours").content.cloneNode(true));
+  main.querySelector("h1").focus();
+};
+const listen = (address, heard) => {
+  const stream = new EventSource(address); // after a cut it asks again from the last event that it heard
+  for (const [name, act] of Object.entries({ "signed-off": signOn, ...heard })) stream.addEventListener(name, () => act(stream));
   window.addEventListener("pagehide", () => stream.close());
+};
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // kept by the browser: it may show too much
+
+const live = document.querySelector("[data-live]");
+if (live) listen(live.dataset.live, { ended: (stream) => { stream.close(); noLongerYours(); } });
+
+// --- what changes while one looks: the page is asked for again, and what is different takes its place; the focus keeps its own ---
+
+const HOLDS_FOCUS = "a, button, summary, input, select, textarea";
+const holds = (node) => node.contains(document.activeElement);
+
+/** Let a part be as its fresh copy says; the node that stands there then. */
+const follow = (old, fresh) => {
+  if (old.isEqualNode(fresh)) return old;
+  const [mine, theirs] = [[...old.children], [...fresh.children]];
+  const inParts = ![...fresh.childNodes].some((each) => each.nodeType === Node.TEXT_NODE && each.data.trim());
+  if (inParts && theirs.length && theirs.every((each) => each.id)) followRows(old, mine, theirs);
+  else if (inParts && theirs.length && mine.length === theirs.length && mine.every((each, n) => each.tagName === theirs[n].tagName)) mine.forEach((each, n) => follow(each, theirs[n]));
+  else return replace(old, fresh);
+  for (const { name, value } of fresh.attributes) old.setAttribute(name, value);
+  return old;
+};
+const replace = (old, fresh) => {
+  const place = holds(old) ? [...old.querySelectorAll(HOLDS_FOCUS)].indexOf(document.activeElement) : null;
+  old.replaceWith(fresh);
+  if (place !== null) (fresh.querySelectorAll(HOLDS_FOCUS)[place] ?? main).focus({ preventScroll: true });
+  return fresh;
+};
+/** Rows are known by their IDs. The one in which somebody is stays where it is, and the others go round it. */
+const followRows = (parent, mine, theirs) => {
+  const left = new Map(mine.map((each) => [each.id, each]));
+  const held = mine.find(holds);
+  let before = theirs.some((each) => each.id === held?.id);
+  for (const each of theirs) {
+    const row = left.has(each.id) ? follow(left.get(each.id), each) : each;
+    left.delete(each.id);
+    if (row === held) before = false;
+    else if (before) held.before(row);
+    else parent.append(row);
+  }
+  for (const row of left.values()) if (row !== held) row.remove();
+};
+
+const changing = document.querySelector("[data-changes]");
+if (changing) {
+  const news = document.getElementById("news");
+  const said = (page) => new Map([...page.querySelectorAll("[data-says]")].map((each) => [each.id, each.dataset.says]));
+  const show = (page) => {
+    const before = said(document), now = said(page);
+    document.querySelectorAll("[data-changing]").forEach((each) => {
+      const fresh = page.getElementById(each.id);
+      if (fresh) follow(each, fresh);
+    });
+    const changed = [...now].filter(([id, words]) => before.get(id) !== words);
+    for (const [id] of changed) {
+      const row = document.getElementById(id);
+      row.classList.add("news");
+      setTimeout(() => row.classList.remove("news"), 3000);
+    }
+    const words = [...new Set(changed.map(([, words]) => words))];
+    if (words.length || before.size !== now.size) news.textContent = words.length && words.length <= 3 ? words.join(". ") : news.dataset.many;
+  };
+  let asking = false, askAgain = false;
+  const look = async () => {
+    askAgain = asking;
+    if (asking) return;
+    asking = true;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "Covey-Background": "1" } });
+      if (answer.redirected) signOn();
+      else if (answer.status === 404) noLongerYours();
+      else if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      else throw new Error("not now");
+    } catch {
+      setTimeout(look, 3000); // the event is heard, and would not come again
+    }
+    asking = false;
+    if (askAgain) look();
+  };
+  listen(changing.dataset.changes, { changed: look, ended: () => location.reload() });
 }
 
 document.addEventListener("click", (event) => {

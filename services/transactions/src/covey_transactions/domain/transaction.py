@@ -11,6 +11,7 @@ from uuid import UUID
 
 from covey_chassis.db import Aggregate, Base, by_value
 from covey_chassis.errors import NotFound, Refusal
+from covey_chassis.following import Followed
 from covey_chassis.ids import new_id
 from covey_chassis.lifecycle import Lifecycle
 from covey_contracts import SealedBody
@@ -139,7 +140,7 @@ class Round(Base, kw_only=True):
         self.outcome, self.decided_by, self.decided_at = outcome, by, at
 
 
-class Transaction(Aggregate, Base, kw_only=True):
+class Transaction(Aggregate, Followed, Base, kw_only=True):
     """Renewal changes of a group, from the first draft to the carrier's decision."""
 
     __tablename__ = "transaction"

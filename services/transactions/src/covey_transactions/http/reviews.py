@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import Annotated, Self
 from uuid import UUID
 
-from covey_chassis.access import Actor, By, StaffRight, staff
+from covey_chassis.access import Actor, By, Sight, StaffRight, staff
 from covey_chassis.acts import tells_of
+from covey_chassis.following import POSITION, seen_now
 from covey_chassis.http import (
     After,
     Ctx,
@@ -82,6 +83,11 @@ class ReviewView(TransactionView, Standing):
     """All of it: every round with what was submitted, what was asked for, and what became of it."""
 
 
+def _all(by: Actor) -> Sight:
+    """Whoever reviews sees all groups."""
+    return Sight(by, (), everything=True)
+
+
 async def _summaries(
     session: AsyncSession, transactions: Sequence[Transaction], by: Actor, at: datetime
 ) -> list[ReviewSummary]:
@@ -99,33 +105,36 @@ async def _summary(session: AsyncSession, transaction: Transaction, by: Actor, a
     return answer
 
 
-@router.get("", summary="What waits to be decided")
+@router.get("", responses=says(200, POSITION), summary="What waits to be decided")
 async def list_reviews(
     by: By,
     session: Session,
     ctx: Ctx,
     limit: Limit,
     after: After,
+    response: Response,
     claimed: Annotated[Claimed | None, Query(description="Whose claim lasts: yours, nobody's, another one's.")] = None,
     market_region: Annotated[str | None, Query(max_length=100, description="Only groups of this region.")] = None,
     group_number: Annotated[str | None, Query(max_length=100, description="Only this group.")] = None,
 ) -> Page[ReviewSummary]:
-    """What was submitted first comes first."""
+    """What was submitted first comes first. What changes afterwards, the stream of transactions says."""
     at = ctx.clock.now()
     query = queries_reviews.queue(
         by.account_id, at, claimed=claimed, market_region=market_region, group_number=group_number
     )
+    response.headers[POSITION] = str(await seen_now(session, _all(by)))
     found, following = await page_of(session, query, by=queries_reviews.BY_SUBMISSION, limit=limit, after=after)
     return Page(items=await _summaries(session, found, by, at), next=following)
 
 
 @router.get(
     "/{transaction_id}",
-    responses=says(200, "ETag") | refuses(TransactionNotFound),
+    responses=says(200, "ETag", POSITION) | refuses(TransactionNotFound),
     summary="One, as it was submitted",
 )
 async def read_review(transaction_id: UUID, by: By, session: Session, ctx: Ctx, response: Response) -> ReviewView:
     """Also when it is decided. What was never submitted is not found."""
+    response.headers[POSITION] = str(await seen_now(session, _all(by)))
     transaction = await queries_reviews.submitted(session, transaction_id)
     if transaction is None:
         raise TransactionNotFound(id=transaction_id)

@@ -4,8 +4,9 @@ from datetime import date, datetime, time
 from typing import Annotated
 from uuid import UUID
 
-from covey_chassis.access import Actor, By, InSight, Right, StaffRight, requires, sees
+from covey_chassis.access import Actor, By, InSight, Right, Sight, SightAgain, StaffRight, requires, sees
 from covey_chassis.acts import tells_of
+from covey_chassis.following import POSITION, Seen, changed_since, seen_now
 from covey_chassis.http import (
     After,
     Ctx,
@@ -21,10 +22,13 @@ from covey_chassis.http import (
     set_etag,
 )
 from covey_chassis.lifecycle import IllegalMove
+from covey_chassis.paging import Order
 from covey_chassis.service import Context
+from covey_chassis.streaming import EventStream, event, news
 from covey_contracts.transactions import TransactionKind, TransactionStatus
-from fastapi import Query, Response
+from fastapi import Depends, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_transactions import queries
 from covey_transactions.domain.changes import Draft
@@ -35,7 +39,13 @@ from covey_transactions.domain.renewal import (
     RenewalNotAvailable,
     RenewalNotFound,
 )
-from covey_transactions.domain.transaction import WITHDRAWN, AlreadyUnderWay, NotSavedYet, TransactionNotFound
+from covey_transactions.domain.transaction import (
+    WITHDRAWN,
+    AlreadyUnderWay,
+    NotSavedYet,
+    Transaction,
+    TransactionNotFound,
+)
 from covey_transactions.http.views import TransactionSummary, TransactionView, summaries_of, summary_of, view_of
 from covey_transactions.settings import TransactionsSettings
 from covey_transactions.use_cases.open_transaction import open_transaction
@@ -53,6 +63,13 @@ router = service_router(prefix="/v1/groups/{group_id}", tags=["transactions"])
 history = service_router(prefix="/v1/transactions", tags=["history"])
 
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
+
+
+class Count(BaseModel):
+    """How many there are."""
+
+    count: Annotated[int, Field(description=f"At most {queries.COUNTED_MAX:,}.")]
+    more: Annotated[bool, Field(description="There are more than these.")]
 
 
 class NewTransaction(BaseModel):
@@ -231,13 +248,8 @@ async def read_plans(group_id: UUID, renewal_id: UUID, session: Session, ctx: Ct
 # --- all that one sees ---
 
 
-@history.get("", dependencies=[IN_SIGHT], summary="Transaction history")
-async def list_transactions(
-    session: Session,
-    sight: InSight,
+async def _sought(
     ctx: Ctx,
-    limit: Limit,
-    after: After,
     status: Annotated[TransactionStatus | None, Query(description="Only those that stand so.")] = None,
     kind: Annotated[TransactionKind | None, Query(description="Only those of this kind.")] = None,
     group_id: Annotated[UUID | None, Query(description="Only this group's.")] = None,
@@ -252,12 +264,10 @@ async def list_transactions(
     q: Annotated[
         str | None, Query(min_length=1, max_length=100, description="Any part of the group's name or number.")
     ] = None,
-) -> Page[TransactionSummary]:
-    """Those of groups in which one has `renewals.view`, the newest first. Days are the carrier's. Listed is what was ever
-    saved; what was withdrawn, to staff alone.
-    """
+) -> queries.Sought:
+    """Days are the carrier's."""
     zone = ctx.settings.zone
-    sought = queries.Sought(
+    return queries.Sought(
         status=status,
         kind=kind,
         group_id=group_id,
@@ -267,20 +277,77 @@ async def list_transactions(
         created_to=None if created_to is None else datetime.combine(created_to, time.max, zone),
         part=q,
     )
+
+
+Sought = Annotated[queries.Sought, Depends(_sought)]
+
+
+@history.get("", dependencies=[IN_SIGHT], responses=says(200, POSITION), summary="Transaction history")
+async def list_transactions(
+    session: Session,
+    sight: InSight,
+    sought: Sought,
+    limit: Limit,
+    after: After,
+    response: Response,
+    sort: Annotated[queries.SortedBy, Query(description="What they are sorted by.")] = queries.SortedBy.CREATED,
+    order: Annotated[Order, Query(description="`desc`: the newest, the last, first.")] = Order.DESCENDING,
+) -> Page[TransactionSummary]:
+    """What was ever saved, of groups in which one has `renewals.view`; what was withdrawn, to staff alone."""
+    response.headers[POSITION] = str(await seen_now(session, sight))
     found, following = await page_of(
-        session, queries.history(sight, sought), by=queries.NEWEST, limit=limit, after=after, descending=True
+        session,
+        queries.history(sight, sought),
+        by=sort.keys(),
+        limit=limit,
+        after=after,
+        descending=order is Order.DESCENDING,
     )
     return Page(items=await summaries_of(session, found), next=following)
+
+
+@history.get("/count", dependencies=[IN_SIGHT], summary="How many there are")
+async def count_transactions(session: Session, sight: InSight, sought: Sought) -> Count:
+    """Of the history, with the same filters."""
+    found = await queries.count(session, sight, sought)
+    return Count(count=min(found, queries.COUNTED_MAX), more=found > queries.COUNTED_MAX)
+
+
+@history.get("/events", dependencies=[IN_SIGHT], response_class=EventStream, summary="Which transactions change, live")
+async def watch_transactions(
+    ctx: Ctx,
+    again: SightAgain,
+    position: Annotated[
+        str | None,
+        Header(alias=POSITION, description="What is known already: as an answer, or an event's `id`, said it."),
+    ] = None,
+) -> EventStream:
+    """`changed` has the IDs of those that did: opened, saved, submitted, claimed, decided, withdrawn. It has null for them
+    where that cannot be said: at first, without a position; when other groups have come into sight; when too many have
+    changed. Then all may have. `ended` names the refusal, and is the last.
+    """
+    seen = Seen.read(position)
+
+    async def look(session: AsyncSession, sight: Sight) -> str | None:
+        nonlocal seen
+        seen, changed = await changed_since(session, seen, sight, queries.followed(sight), Transaction.changed_in)
+        if changed == []:
+            return None
+        ids = None if changed is None else [str(each) for each in changed]
+        return event("changed", {"transactions": ids}, event_id=str(seen))
+
+    return news(ctx, again, look)
 
 
 @history.get(
     "/{transaction_id}",
     dependencies=[IN_SIGHT],
-    responses=says(200, "ETag") | refuses(TransactionNotFound),
+    responses=says(200, "ETag", POSITION) | refuses(TransactionNotFound),
     summary="One transaction, by its ID alone",
 )
 async def read_by_id(transaction_id: UUID, session: Session, sight: InSight, response: Response) -> TransactionSummary:
     """As it is listed; all of it is read in its group. One that is not in sight is not found."""
+    response.headers[POSITION] = str(await seen_now(session, sight))
     transaction = await queries.transaction_in_sight(session, sight, transaction_id)
     await set_etag(response, session, transaction)
     return await summary_of(session, transaction)

@@ -1,0 +1,160 @@
+"""What changes while one looks: on the screen without a reload, said politely, never moving the focus (point 14)."""
+
+import re
+
+import pytest
+from playwright.async_api import Request
+
+from .people import PASSWORD, address
+
+STAYED = "window.stayed"
+"""Set on a page: gone when it is loaded again."""
+
+
+@pytest.fixture
+async def owner(platform, visit):
+    """A group's primary at their browser, the group, and a transaction of theirs that is under review."""
+    group = await platform.group()
+    primary = await visit()
+    await primary.become_primary(group, address("prim"))
+    user_id = (await primary.page.inner_text("header .soft")).strip()
+    return primary, group, await platform.submitted(group, (user_id, PASSWORD))
+
+
+async def stay(visitor, path):
+    """Open a page, and mark it as the one that was opened."""
+    await visitor.go(path)
+    await visitor.page.evaluate(f"{STAYED} = true")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", ["/transactions", "/"])
+async def test_a_status_changes_on_the_screen_and_is_said_and_the_focus_stays(platform, owner, path):
+    primary, group, transaction_id = owner
+    page = primary.page
+    await stay(primary, path)
+    place = "found" if path == "/transactions" else "recent"
+    row = page.locator(f"#{place}-{transaction_id}")
+    link = row.locator("a").first
+    await link.focus()
+    assert await page.locator("#waiting .tag").count() == 0
+
+    await platform.send_back(transaction_id, "Add the W-9.")
+
+    await row.get_by_text("Action required").wait_for()
+    assert await page.evaluate(STAYED)
+    assert await link.evaluate("each => each === document.activeElement")
+    news = page.locator("#news")
+    assert await news.get_attribute("role") == "status", "read out when nothing else is"
+    said = await news.inner_text()
+    assert group["legal_name"] in said
+    assert "Action required" in said
+    first = page.locator("main section").first
+    assert "Add the W-9." in await first.inner_text(), "what is to be done comes first"
+    assert (await page.inner_text("#waiting .tag")).split()[-1] == "1"
+
+
+@pytest.mark.timeout(300)
+async def test_after_a_cut_the_page_hears_of_what_it_missed_once(platform, owner):
+    primary, _, transaction_id = owner
+    page, context = primary.page, primary.page.context
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request) if "/transactions/live" in request.url else None)
+    await stay(primary, "/transactions")
+    row = page.locator(f"#found-{transaction_id}")
+    await row.wait_for()
+
+    await context.set_offline(True)
+    await platform.send_back(transaction_id, "Add the W-9.")
+    await context.set_offline(False)
+
+    await row.get_by_text("Action required").wait_for()
+    assert await page.evaluate(STAYED)
+    assert await row.count() == 1
+    assert await page.locator(f"#asked-{transaction_id}").count() == 1
+    assert len(asked) > 1, "it was cut off, and came back"
+    primary.noticed[:] = [each for each in primary.noticed if "ERR_INTERNET_DISCONNECTED" not in each]
+
+
+@pytest.mark.timeout(300)
+async def test_a_transaction_that_one_reads_follows_and_what_one_opened_stays_open(platform, owner):
+    primary, group, transaction_id = owner
+    page = primary.page
+    await stay(primary, f"/transactions/{transaction_id}")
+    summary = page.locator("#rounds summary")
+    await summary.press("Enter")
+
+    await platform.send_back(transaction_id, "Add the W-9.")
+
+    await page.locator("#standing").get_by_text("Add the W-9.").wait_for()
+    await page.locator("#rounds").get_by_text("Sent back").first.wait_for()
+    assert await page.evaluate(STAYED)
+    assert await page.locator("#rounds details").get_attribute("open") is not None
+    assert await page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    assert group["legal_name"] in await page.inner_text("#news")
+
+
+@pytest.mark.timeout(300)
+async def test_a_transaction_leaves_the_screen_with_the_right_to_see_it(platform, owner, visit):
+    primary, group, transaction_id = owner
+    other, email = await visit(), address("sec")
+    await primary.add_user(group, email, "Sec", "Ond")
+    await other.register_and_sign_on(email, "Sec", "Ond")
+    await other.fill(code=await platform.code(email, group["legal_name"]))
+    await other.press("main form[action='/access-code'] button")
+    await stay(other, f"/transactions/{transaction_id}")
+
+    await primary.go(f"/groups/{group['group_id']}")
+    await primary.confirm("main a[href$='/removal']", "/removal")
+
+    await other.page.get_by_text("You no longer have access to this group").wait_for()
+    assert group["legal_name"] not in await other.page.inner_text("body")
+    assert await other.page.evaluate(STAYED)
+
+
+@pytest.mark.timeout(300)
+async def test_the_queue_of_reviews_is_live(platform, owner, visit):
+    _, _, transaction_id = owner
+    staff = await visit()
+    await staff.sign_on_as_staff()
+    await stay(staff, "/staff/reviews")
+    row = staff.page.locator(f"#found-{transaction_id}")
+    for _ in range(20):  # the oldest first, and other tests' before it
+        if await row.count() or not await staff.page.locator("a[rel=next]").count():
+            break
+        await staff.press("a[rel=next]")
+        await staff.page.evaluate(f"{STAYED} = true")
+    waiting = int(re.sub(r"\D", "", await staff.page.inner_text("#waiting .tag")))
+
+    async with platform.api("transactions") as api:
+        claimed = await api.post(f"/v1/reviews/{transaction_id}/claim", headers={"Idempotency-Key": transaction_id})
+        assert claimed.is_success, claimed.text
+    await row.get_by_text("You", exact=True).wait_for()
+    await platform.send_back(transaction_id, "Add the W-9.")
+    await row.wait_for(state="detached")
+
+    assert await staff.page.evaluate(STAYED)
+    assert int(re.sub(r"\D", "", await staff.page.inner_text("#waiting")) or 0) == waiting - 1
+
+
+@pytest.mark.timeout(300)
+async def test_whoever_only_watches_is_signed_off_in_time(platform, owner):
+    """What the page asks for by itself does not count as using the session; what somebody asks for does."""
+    primary, _, transaction_id = owner
+    page = primary.page
+
+    async def idle_ends() -> str:
+        shown = await page.request.get("/transactions", headers={"Covey-Background": "1"})
+        found = re.search(r"data-idle-s=\"(\d+)\"", await shown.text())
+        assert found
+        return found[1]
+
+    await stay(primary, "/transactions")
+    await page.wait_for_timeout(2_500)
+    before = await idle_ends()
+    await platform.send_back(transaction_id, "Add the W-9.")
+    await page.locator(f"#found-{transaction_id}").get_by_text("Action required").wait_for()
+
+    assert int(await idle_ends()) <= int(before)
+    await primary.go("/transactions")
+    assert int(await idle_ends()) > int(before)
