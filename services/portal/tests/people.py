@@ -247,7 +247,7 @@ class Visitor:
         for name, value in fields.items():
             await self.page.fill(f"main [name={name}]", value)
 
-    async def press(self, selector: str = "main form[method=post] button.button") -> None:
+    async def press(self, selector: str = "main form[method=post] button.button:not(.text)") -> None:
         """Press a button, and wait for the page that comes."""
         async with self.page.expect_navigation():
             await self.page.locator(selector).first.click()

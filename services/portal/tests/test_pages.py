@@ -66,6 +66,7 @@ STAFF = (
     "/staff/access-requests",
     "/staff/access-requests?status=approved",
     "/staff/access-requests/{reference}",
+    "/staff/access-requests/{reference}/decline",
     "/staff/reviews",
     "/staff/firms",
     "/staff/firms?firm_number=nobody-has-this",
@@ -210,21 +211,93 @@ async def test_a_form_with_mistakes_says_so_first_and_leads_to_them(visit):
     assert await page.input_value("#first_name") == "Pat"
 
 
+QUESTIONS = {
+    "a user": ("primary", "/groups/{group}", "/removal", "Wolfeschlegel", "no longer see or do anything in this group"),
+    "a code": ("primary", "/groups/{group}", "/code", "Wolfeschlegel", "does not work any more"),
+    "a broker": ("primary", "/groups/{group}/broker", "/end", "Wren", "lose at once whatever they see"),
+    "a request": ("staff", "/staff/access-requests/{reference}", "/decline", "Oak", "nobody gets access by it"),
+}
+
+
 @pytest.mark.timeout(200)
-async def test_a_dialog_asks_and_escape_leaves_all_as_it_was(visit, cast):
+@pytest.mark.parametrize(("who", "path", "link", "name", "consequence"), QUESTIONS.values(), ids=QUESTIONS)
+async def test_a_dialog_says_what_follows_and_escape_leaves_all_as_it_was(
+    visit, cast, who, path, link, name, consequence
+):
     visitor = await visit()
-    await visitor.sign_on(*cast.primary)
-    await visitor.go(f"/groups/{cast.places['group']}")
-    link = visitor.page.locator("a[href$='/removal']").first
-    await link.focus()
+    await visitor.sign_on(*cast.account(who))
+    await visitor.go(path.format(**cast.places))
+    asks = visitor.page.locator(f"main a[href$='{link}']").first
+    await asks.focus()
     await visitor.page.keyboard.press("Enter")
     dialog = visitor.page.locator("dialog[open]")
     await dialog.wait_for()
 
-    assert "Wolfeschlegel" in await dialog.inner_text()
+    said = await dialog.inner_text()
+    assert name in said
+    assert consequence in said
     await visitor.page.keyboard.press("Escape")
     await dialog.wait_for(state="hidden")
-    assert await link.evaluate("each => each === document.activeElement")
+    assert await asks.evaluate("each => each === document.activeElement")
+    await visitor.page.reload()
+    assert await visitor.page.locator(f"main a[href$='{link}']").first.is_visible()
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_a_request_is_declined_with_a_reason_once_one_was_asked(platform, visit, cast, scripts):
+    group = await platform.group()
+    officer, staff = await visit(scripts=scripts), await visit(scripts=scripts)
+    await officer.go("/access-request")
+    email = address("prim")
+    await officer.fill(group_number=group["group_number"], company=group["legal_name"], officer_first_name="Olu")
+    await officer.fill(officer_last_name="Officer", officer_email=address("olu"))
+    await officer.fill(first_name="Prim", last_name="Ary", email=email, email_again=email)
+    await officer.press()
+    await officer.press("main form[action='/access-request'] button.button:not(.plain)")
+    await staff.sign_on_as_staff()
+    page = f"/staff/access-requests/{officer.path.rpartition('/')[2]}"
+    await staff.go(page)
+
+    await staff.confirm("main a[href$='/decline']", "/decline")
+    assert staff.path == f"{page}/decline", "a reason is missing"
+    assert (await staff.page.title()).startswith("Error: ")
+    await staff.fill(reason='Not an officer: <b>"Olu"</b>.')
+    await staff.press()
+
+    assert staff.path == page
+    assert 'Not an officer: <b>"Olu"</b>.' in await staff.page.inner_text("main")
+    await officer.page.reload()
+    assert 'Not an officer: <b>"Olu"</b>.' in await officer.page.inner_text("main")
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_who_is_added_is_checked_and_changed_and_what_was_chosen_stays(platform, visit, cast, scripts):
+    visitor = await visit(scripts=scripts)
+    await visitor.sign_on(*cast.primary)
+    await visitor.go(f"/groups/{cast.places['group']}/users/new")
+    email = address("sec")
+    await visitor.fill(first_name="Sek", last_name="Ondary", email=email, email_again=email)
+    await visitor.press()
+    await visitor.page.check("[name=rights][value='billing.view']")
+    await visitor.page.check("#some-units")
+    await visitor.page.check("[name=units][value='002']")
+
+    await visitor.press("main button[formaction$='#first_name']")
+    assert visitor.page.url.endswith("#first_name")
+    await visitor.fill(first_name="Sec")
+    await visitor.press()
+    assert "Sec" in await visitor.title()
+    assert await visitor.page.is_checked("[name=rights][value='billing.view']")
+    assert await visitor.page.is_checked("[name=units][value='002']")
+    await visitor.page.locator("[name=rights][value='billing.view']").focus()
+    async with visitor.page.expect_navigation():
+        await visitor.page.keyboard.press("Enter")  # does what the form is for, not what its first button changes
+
+    assert visitor.path == f"/groups/{cast.places['group']}"
+    assert "Sec Ondary" in await visitor.page.inner_text("main")
+    await platform.code(email, "Oak")
 
 
 @pytest.mark.timeout(200)

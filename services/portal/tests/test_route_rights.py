@@ -110,6 +110,7 @@ POST /sign-on/second-factor                               422     422      422  
 GET /staff/access-requests                                303     403      403   403     403       403        200
 GET /staff/access-requests/{reference}                    303     403      403   403     403       403        404
 POST /staff/access-requests/{reference}/approval          303     403      403   403     403       403        404
+GET /staff/access-requests/{reference}/decline            303     403      403   403     403       403        404
 POST /staff/access-requests/{reference}/decline           303     403      403   403     403       403        404
 GET /staff/audit                                          303     403      403   403     403       403        200
 GET /staff/firms                                          303     403      403   403     403       403        200

@@ -212,6 +212,7 @@ PAGES: dict[str, dict[str, Any]] = {
     "user_removal.html": {"group_id": ID, "user": USER, "form": Form()},
     "user_new_rights.html": {"group": OWN, "form": FORM, "areas": (), "rights": {}, "units": []},
     "staff_request.html": {"found": REQUEST, "form": Form()},
+    "staff_request_decline.html": {"found": REQUEST, "form": Form.of(reason=ABSURD)},
     "staff_requests.html": {"found": {"items": [REQUEST], "next": None}, "chosen": "submitted", "number": 1},
     "passkey_removal.html": {"passkey": {"passkey_id": ID, "name": ABSURD}, "form": Form()},
     "account_address_change.html": {"form": FORM},

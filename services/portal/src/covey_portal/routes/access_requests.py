@@ -162,6 +162,16 @@ async def approve(request: Request, me: Me, reference: str) -> Response:
     return RedirectResponse(f"/staff/access-requests/{reference}", 303)
 
 
+@staff.get("/{reference}/decline")
+async def ask_to_decline(request: Request, me: Me, reference: str) -> Response:
+    return await _decline_page(request, me, reference, Form())
+
+
+async def _decline_page(request: Request, me: Me, reference: str, form: Form) -> Response:
+    found = await me.get(To.IDENTITY, f"/v1/access-requests/{_plain(reference)}/form")
+    return page(request, "staff_request_decline.html", found=found, form=form)
+
+
 @staff.post("/{reference}/decline")
 async def decline(request: Request, me: Me, reference: str) -> Response:
     form = await Form.read(request)
@@ -173,4 +183,4 @@ async def decline(request: Request, me: Me, reference: str) -> Response:
             form.refuse(refused, {"reason": TOO_LONG_A_REASON})
         else:
             return RedirectResponse(f"/staff/access-requests/{reference}", 303)
-    return await _decision_page(request, me, reference, form)
+    return await _decline_page(request, me, reference, form)

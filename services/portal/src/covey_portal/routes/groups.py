@@ -135,13 +135,13 @@ async def show_new_user(request: Request, me: Me, group_id: UUID) -> Response:
 
 @router.post("/{group_id}/users/new")
 async def take_new_user(request: Request, me: Me, group_id: UUID) -> Response:
-    """The first step: who it is. Then what they may do."""
+    """The first step: who it is. Then what they may do; from there one may come back, with what was chosen."""
     form = await Form.read(request)
     group = await managing(me, group_id)
     form.lacks(**NEW_USER)
     if "email" not in form.errors and form["email"].casefold() != form["email_again"].casefold():
         form.errors["email_again"] = NOT_THE_SAME
-    if form.bad:
+    if form.bad or form["act"] == "change":
         return page(request, "user_new.html", form=form, group=group)
     return await _rights_page(request, me, group_id, form, group)
 
