@@ -319,7 +319,11 @@ async def watch_transactions(
     again: SightAgain,
     position: Annotated[
         str | None,
-        Header(alias=POSITION, description="What is known already: as an answer, or an event's `id`, said it."),
+        Header(
+            alias=POSITION,
+            description="What is known already: as an answer, or an event's `id`, said it.",
+            examples=["741:741::all"],
+        ),
     ] = None,
 ) -> EventStream:
     """`changed` has the IDs of those that did: opened, saved, submitted, claimed, decided, withdrawn. It has null for them
