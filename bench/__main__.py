@@ -13,7 +13,7 @@ from bench import results
 from bench.figure import Figure
 from bench.stand import Stand, standing
 
-KEYS = ("relay", "latency", "inbox", "api", "access", "answers", "sweep", "footprint")
+KEYS = ("relay", "latency", "inbox", "api", "access", "answers", "pages", "sweep", "footprint")
 """The benchmarks: modules of this package with ``async def measure(stand) -> list[Figure]``."""
 
 

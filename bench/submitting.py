@@ -84,8 +84,13 @@ class Saved:
         return f"/v1/groups/{self.group_id}/transactions/{self.transaction_id}"
 
 
-async def make_saved(database: Database, clock: Clock, owners: Sequence[UUID], wanted: int) -> list[Saved]:
-    """So many groups, each with a transaction that was opened and saved. The owners have them in turn."""
+async def make_saved(
+    database: Database, clock: Clock, owners: Sequence[UUID], wanted: int, *, told: bool = True
+) -> list[Saved]:
+    """So many groups, each with a transaction that was opened and saved. The owners have them in turn.
+
+    Not ``told``: nobody hears of them, who would wait for their groups.
+    """
     async with database.transaction() as session:
         today = await clock.today(session)
         for plan_id in PLANS:
@@ -93,11 +98,11 @@ async def make_saved(database: Database, clock: Clock, owners: Sequence[UUID], w
     made: list[Saved] = []
     while len(made) < wanted:
         some = list(islice(cycle(owners), min(250, wanted - len(made))))
-        made += await _make_some(database, today, some)
+        made += await _make_some(database, today, some, told=told)
     return made
 
 
-async def _make_some(database: Database, today: date, owners: Sequence[UUID]) -> list[Saved]:
+async def _make_some(database: Database, today: date, owners: Sequence[UUID], *, told: bool) -> list[Saved]:
     async with database.transaction() as session:
         groups = [Group(new_id(), 1, f"G-{uuid4().hex}", "Quillfern Ceramics LLC", REGION) for _ in owners]
         effective_date = today + timedelta(days=DAYS_AHEAD)
@@ -117,7 +122,8 @@ async def _make_some(database: Database, today: date, owners: Sequence[UUID]) ->
         for number, (transaction, owner_id) in enumerate(made):
             opened = transaction.save(a_draft(number), by=owner_id, at=at)
             assert opened is not None
-            emit(session, transaction, opened)
+            if told:
+                emit(session, transaction, opened)
         await session.flush()
         rev = int(await session.scalar(text("SELECT coalesce(max(rev), 0) FROM access_fact")) or 0)
         grants = [
