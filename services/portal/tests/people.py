@@ -18,6 +18,7 @@ from playwright.async_api import Browser, Page, Request
 Found = TypeVar("Found")
 PATIENCE_S = 60.0
 PASSWORD = "quillfern-9-thistle"
+GROUPS_RENEW_IN = timedelta(days=60)
 CODE = re.compile(r"\b([0-9A-Z]{4}(?:[- ]+[0-9A-Z]{4}){3})\b")
 LINK = re.compile(r"^(https?://\S+)$", re.MULTILINE)
 
@@ -44,7 +45,7 @@ class Platform:
 
     async def group(self, *, broker: str | None = None) -> dict[str, Any]:
         """A group comes in with the carrier's book, with a renewal that is available, and a broker by the firm's number."""
-        renews_on = Clock.now().date() + timedelta(days=60)
+        renews_on = Clock.now().date() + GROUPS_RENEW_IN
         number = f"P-{uuid4().hex[:10]}"
         contact = {"name": "Ann Signer", "email": "ann@bakery.example"}
         new = {
@@ -116,6 +117,15 @@ class Platform:
         return httpx.AsyncClient(
             base_url=self.run["services"][service], auth=as_staff(self.run), trust_env=False, timeout=30
         )
+
+    async def join(self, number: str, user_id: str) -> None:
+        """Staff put somebody into a firm."""
+        async with self.api("identity") as api:
+            (firm,) = (await api.get("/v1/firms", params={"firm_number": number})).json()["items"]
+            (account,) = (await api.get("/v1/accounts", params={"user_id": user_id})).json()
+            body = {"account_id": account["account_id"]}
+            joined = await api.post(f"/v1/firms/{firm['id']}/members", json=body, headers=once())
+            assert joined.status_code == 201, joined.text
 
     async def submitted(self, group: dict[str, Any], owner: tuple[str, str]) -> str:
         """Changes to the group's renewal, which its owner has submitted; the transaction."""

@@ -79,7 +79,8 @@ async def test_a_list_is_sorted_by_its_headings_counted_and_kept_in_its_address(
     assert await shown() == [each["legal_name"] for each in reversed(by_name)]
     address_of_list = page.url
 
-    await primary.press("#found tbody a")
+    async with page.expect_navigation():
+        await page.locator("#found tbody a").first.press("Enter")
     await page.go_back()
     assert page.url == address_of_list
     assert await page.locator("[aria-sort=descending]").inner_text() == "Group"

@@ -13,8 +13,9 @@ from typing import Any
 
 import pyotp
 import pytest
+from covey_chassis.clock import Clock
 
-from .people import PASSWORD, Visitor, address, firm_number
+from .people import GROUPS_RENEW_IN, PASSWORD, Visitor, address, firm_number
 
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 RUN_AXE = f"async (tags) => {{ {AXE}; return await window.axe.run(document, {{runOnly: tags}}) }}"
@@ -56,11 +57,25 @@ SIGNED_ON = (
     "/groups/{group}/seen-by",
     "/groups/{group}/seen-by?on=2020-01-01",
     "/groups/{group}/history",
+    "/groups/{group}/changes/{change}",
     "/renewals",
+    "/renewals/{month}",
     "/book",
     "/book?q=nobody-is-called-so",
     "/transactions",
     "/transactions?status=open",
+    "/transactions/{transaction}",
+)
+BROKER = (
+    "/",
+    "/account",
+    "/groups",
+    "/groups/{group}",
+    "/renewals",
+    "/renewals/{month}",
+    "/book",
+    "/transactions",
+    "/transactions/{transaction}",
 )
 STAFF = (
     "/staff/access-requests",
@@ -68,6 +83,7 @@ STAFF = (
     "/staff/access-requests/{reference}",
     "/staff/access-requests/{reference}/decline",
     "/staff/reviews",
+    "/staff/reviews/{transaction}",
     "/staff/firms",
     "/staff/firms?firm_number=nobody-has-this",
     "/staff/firms/{firm}",
@@ -78,8 +94,27 @@ STAFF = (
 PAGES = (
     [("nobody", each) for each in ANYBODY]
     + [("primary", each) for each in SIGNED_ON]
+    + [("broker", each) for each in BROKER]
     + [("staff", each) for each in STAFF]
 )
+OFFICER = {"officer_first_name": "Olu", "officer_last_name": "Officer", "officer_email": "olu@people.example"}
+SOMEBODY = {"email": "sec@people.example", "email_again": "sec@people.example"}
+SENT: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("nobody", "/sign-on", {"user_id": "d00000", "password": "not so"}),
+    ("nobody", "/register", {"first_name": "Pat"}),
+    ("nobody", "/forgotten/password", {}),
+    (
+        "nobody",
+        "/access-request",
+        {"group_number": "G-1", "company": "Oak", "first_name": "Prim", "last_name": "Ary", **OFFICER, **SOMEBODY},
+    ),
+    ("primary", "/account/password", {}),
+    ("primary", "/groups/{group}/users/new", {"first_name": "Sec", "last_name": "Ondary", **SOMEBODY}),
+    ("primary", "/groups/{group}/broker", {"firm_number": "{other_firm}"}),
+    ("staff", "/staff/firms/{firm}", {"user_id": "{user_id}"}),
+    ("staff", "/staff/access-requests/{reference}/decline", {}),
+)
+"""Pages that come of a form, good or bad: whose, where it is, and what is typed."""
 
 
 @dataclass
@@ -87,17 +122,15 @@ class Cast:
     """Who looks at pages, and what is on them."""
 
     places: dict[str, str]
-    primary: tuple[str, str]
-    staff: tuple[str, str]
-
-    def account(self, who: str) -> tuple[str, str] | None:
-        return {"primary": self.primary, "staff": self.staff}.get(who)
+    accounts: dict[str, tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
 async def cast(platform, browser) -> Cast:
-    """A group with a broker, a primary, somebody invited, and a request that waits."""
-    group = await platform.group(broker=firm_number())
+    """A group with a broker, a primary, somebody invited, changes that were sent back, and a request that waits."""
+    firm, other_firm = firm_number(), firm_number()
+    group = await platform.group(broker=firm)
+    await platform.group(broker=other_firm)
     async with platform.api("identity") as api:
         appointments = (await api.get(f"/v1/groups/{group['group_id']}/appointments")).json()["items"]
     visitor = await Visitor.open(browser, platform)
@@ -118,6 +151,11 @@ async def cast(platform, browser) -> Cast:
     user_id = await visitor.register_and_sign_on(prim, "Prim", "Ary")
     await visitor.fill(code=await platform.code(prim, group["legal_name"]))
     await visitor.press("main form[action='/access-code'] button")
+    transaction_id = await platform.submitted(group, (user_id, PASSWORD))
+    await platform.send_back(transaction_id, "Add the W-9, and sign " + "it " * 50)
+    await visitor.add_user(group, address("gone"), "Gone", "Soon")
+    await visitor.confirm("main a[href$='/removal']", "/removal")
+    change = visitor.path.rpartition("/")[2]
     await visitor.go(f"/groups/{group['group_id']}/users/new")
     absurd = address("absurd")
     await visitor.fill(first_name="Wolfeschlegelsteinhausenbergerdorff" + "n" * 20, last_name="Ó Súilleabháin & Søn")
@@ -128,6 +166,10 @@ async def cast(platform, browser) -> Cast:
     removal = await visitor.page.locator("a[href$='/removal']").first.get_attribute("href")
     await visitor.page.context.close()
     await staff.page.context.close()
+    broker = await Visitor.open(browser, platform)
+    broker_id = await broker.register(address("broker"), "Bro", "Ker")
+    await broker.page.context.close()
+    await platform.join(firm, broker_id)
     account = platform.run["accounts"]["staff"]
     return Cast(
         {
@@ -136,9 +178,17 @@ async def cast(platform, browser) -> Cast:
             "firm": appointments[0]["firm_id"],
             "user": removal.split("/")[-2],
             "reference": references[1],
+            "change": change,
+            "transaction": transaction_id,
+            "month": f"{Clock.now().date() + GROUPS_RENEW_IN:%Y-%m}",
+            "other_firm": other_firm,
+            "user_id": user_id,
         },
-        (user_id, PASSWORD),
-        (account["user_id"], account["password"]),
+        {
+            "primary": (user_id, PASSWORD),
+            "broker": (broker_id, PASSWORD),
+            "staff": (account["user_id"], account["password"]),
+        },
     )
 
 
@@ -153,12 +203,12 @@ LOOKS = {
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("who", ["nobody", "primary", "staff"])
+@pytest.mark.parametrize("who", ["nobody", "primary", "broker", "staff"])
 async def test_pages_are_sound(platform, visit, cast, who, look):
     """No barrier that a machine can find (WCAG 2.2 AA), nothing wider than the screen, one heading, a title of its own."""
     visitor = await visit(**LOOKS[look])
-    if account := cast.account(who):
-        await visitor.sign_on(*account)
+    if who in cast.accounts:
+        await visitor.sign_on(*cast.accounts[who])
     titles: dict[str, str] = {}
     found: list[str] = []
     for path in (path.format(**cast.places) for owner, path in PAGES if owner == who):
@@ -168,6 +218,12 @@ async def test_pages_are_sound(platform, visit, cast, who, look):
         title = await visitor.page.title()
         if path.partition("?")[0] == path:
             assert titles.setdefault(title, path) == path, f"{path} has the title of {titles[title]}"
+    for path, typed in ((path.format(**cast.places), typed) for owner, path, typed in SENT if owner == who):
+        await visitor.go(path)
+        await visitor.fill(**{name: value.format(**cast.places) for name, value in typed.items()})
+        await visitor.press()
+        await keep_picture(visitor, f"{who}{path} sent", look)
+        found += [f"{path} sent: {each}" for each in await faults(visitor)]
     assert found == []
 
 
@@ -225,7 +281,7 @@ async def test_a_dialog_says_what_follows_and_escape_leaves_all_as_it_was(
     visit, cast, who, path, link, name, consequence
 ):
     visitor = await visit()
-    await visitor.sign_on(*cast.account(who))
+    await visitor.sign_on(*cast.accounts[who])
     await visitor.go(path.format(**cast.places))
     asks = visitor.page.locator(f"main a[href$='{link}']").first
     await asks.focus()
@@ -275,7 +331,7 @@ async def test_a_request_is_declined_with_a_reason_once_one_was_asked(platform, 
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_who_is_added_is_checked_and_changed_and_what_was_chosen_stays(platform, visit, cast, scripts):
     visitor = await visit(scripts=scripts)
-    await visitor.sign_on(*cast.primary)
+    await visitor.sign_on(*cast.accounts["primary"])
     await visitor.go(f"/groups/{cast.places['group']}/users/new")
     email = address("sec")
     await visitor.fill(first_name="Sek", last_name="Ondary", email=email, email_again=email)
@@ -303,7 +359,7 @@ async def test_who_is_added_is_checked_and_changed_and_what_was_chosen_stays(pla
 @pytest.mark.timeout(200)
 async def test_the_session_is_of_one_cookie_that_no_script_sees(visit, cast):
     visitor = await visit()
-    await visitor.sign_on(*cast.primary)
+    await visitor.sign_on(*cast.accounts["primary"])
 
     cookies = {each["name"]: each for each in await visitor.page.context.cookies()}
     session = cookies["__Host-covey"]
@@ -313,7 +369,7 @@ async def test_the_session_is_of_one_cookie_that_no_script_sees(visit, cast):
 
     kept = session["value"]
     await visitor.page.context.clear_cookies()
-    await visitor.sign_on(*cast.primary)
+    await visitor.sign_on(*cast.accounts["primary"])
     assert await visitor.session_token() != kept, "whoever signs on gets another one"
     await visitor.page.context.add_cookies([session])
     await visitor.go("/account")
@@ -327,7 +383,7 @@ async def test_the_session_is_of_one_cookie_that_no_script_sees(visit, cast):
 @pytest.mark.timeout(200)
 async def test_one_is_asked_before_the_session_ends_and_stays_by_one_key(visit, cast):
     visitor = await visit()
-    await visitor.sign_on(*cast.primary)
+    await visitor.sign_on(*cast.accounts["primary"])
     await visitor.page.route("**/account", shortened)
     await visitor.go("/account")
 
@@ -424,8 +480,8 @@ async def test_the_printed_form_has_the_same_fields(platform, visit):
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_a_session_elsewhere_is_ended_once_one_was_asked(visit, cast, scripts):
     elsewhere, here = await visit(), await visit(scripts=scripts)
-    await elsewhere.sign_on(*cast.primary)
-    await here.sign_on(*cast.primary)
+    await elsewhere.sign_on(*cast.accounts["primary"])
+    await here.sign_on(*cast.accounts["primary"])
     await here.go("/account/sessions")
     others = await here.page.locator("main a[href$='/end']").count()
 

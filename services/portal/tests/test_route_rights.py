@@ -14,7 +14,7 @@ import pytest
 from covey_local.databases import connected
 from covey_portal.app import create_app
 
-from .people import Platform, Visitor, address, firm_number, once
+from .people import Platform, Visitor, address, firm_number
 from .test_guard import routes, settings
 
 GRID = """
@@ -169,7 +169,7 @@ async def world(platform: Platform, visit) -> AsyncIterator[World]:
     await people["user"].register_and_sign_on(email, "Us", "Er")
     await people["user"].fill(code=await platform.code(email, group["legal_name"]))
     await people["user"].press("main form[action='/access-code'] button")
-    await join(platform, number, await people["broker"].register_and_sign_on(address("broker"), "Bro", "Ker"))
+    await platform.join(number, await people["broker"].register_and_sign_on(address("broker"), "Bro", "Ker"))
     await people["stranger"].register_and_sign_on(address("stranger"), "Stran", "Ger")
     await people["staff"].sign_on_as_staff()
     cookies = {"nobody": {}} | {
@@ -185,15 +185,6 @@ async def world(platform: Platform, visit) -> AsyncIterator[World]:
             for name, cookie in cookies.items()
         }
         yield World(group["group_id"], clients)
-
-
-async def join(platform: Platform, number: str, user_id: str) -> None:
-    async with platform.api("identity") as api:
-        (firm,) = (await api.get("/v1/firms", params={"firm_number": number})).json()["items"]
-        (account,) = (await api.get("/v1/accounts", params={"user_id": user_id})).json()
-        body = {"account_id": account["account_id"]}
-        joined = await api.post(f"/v1/firms/{firm['id']}/members", json=body, headers=once())
-        assert joined.status_code == 201, joined.text
 
 
 def test_the_grid_has_a_row_for_each_route_of_the_portal() -> None:

@@ -135,6 +135,7 @@ async def loop_blocked(world: World, _: Random) -> None:
 async def coordination_ended(world: World, _: Random) -> None:
     """What keeps a consumer in its group dies, and everything else of its process lives on."""
     before = await world.sabotage("renewals", "notifications")
+    await world.ready(*before)  # a consumer that has not started yet is in no group
     logs = [world.logs(name) for name in before]
     for pid in before.values():
         os.kill(pid, signal.SIGUSR2)

@@ -118,8 +118,8 @@ if (live) listen(live.dataset.live, { ended: (stream) => { stream.close(); noLon
 
 // --- what changes while one looks: the page is asked for again, and what is different takes its place; the focus keeps its own ---
 
-const HOLDS_FOCUS = "a, button, summary, input, select, textarea";
 const holds = (node) => node.contains(document.activeElement);
+const places = (node) => [node, ...node.querySelectorAll("a, button, summary, input, select, textarea")];
 
 /** Let a part be as its fresh copy says; the node that stands there then. */
 const follow = (old, fresh) => {
@@ -133,9 +133,9 @@ const follow = (old, fresh) => {
   return old;
 };
 const replace = (old, fresh) => {
-  const place = holds(old) ? [...old.querySelectorAll(HOLDS_FOCUS)].indexOf(document.activeElement) : null;
+  const place = holds(old) ? places(old).indexOf(document.activeElement) : null;
   old.replaceWith(fresh);
-  if (place !== null) (fresh.querySelectorAll(HOLDS_FOCUS)[place] ?? main).focus({ preventScroll: true });
+  if (place !== null) (places(fresh)[place] ?? main).focus({ preventScroll: true });
   return fresh;
 };
 /** Rows are known by their IDs. The one in which somebody is stays where it is, and the others go round it. */
