@@ -1,0 +1,149 @@
+"""Forms that the journeys do not pass, sent by a browser without scripts (page point 5): each does what it says."""
+
+import pytest
+
+from .people import PASSWORD, address, firm_number
+
+NEW_PASSWORD = "harrow-7-lantern-moth"
+
+
+@pytest.mark.timeout(300)
+async def test_what_was_forgotten_comes_by_mail_and_a_password_is_chosen_anew(platform, visit):
+    visitor = await visit(scripts=False)
+    email = address("forgot")
+    user_id = await visitor.register(email, "Fo", "Rgot")
+
+    await visitor.go("/forgotten/user-id")
+    await visitor.fill(email=email)
+    await visitor.press()
+    assert email in await visitor.page.inner_text("main")
+    assert user_id in await platform.mail(email, user_id)
+
+    await visitor.go("/forgotten/password")
+    await visitor.fill(email=email)
+    await visitor.press()
+    await visitor.page.goto(await platform.link(email, "/forgotten/password/reset"))
+    await visitor.fill(password="password1")
+    await visitor.press()
+    assert (await visitor.page.title()).startswith("Error: ")
+    assert await visitor.page.input_value("#password") == "", "a password is never given back"
+    await visitor.fill(password=NEW_PASSWORD)
+    await visitor.press()
+    await visitor.sign_on(user_id, PASSWORD)
+    assert await visitor.page.locator("#problem").count() == 1, "the former one is none any more"
+    await visitor.sign_on(user_id, NEW_PASSWORD)
+    assert "Fo" in await visitor.title()
+
+
+@pytest.mark.timeout(300)
+async def test_one_keeps_ones_own_account(platform, visit):
+    visitor = await visit(scripts=False)
+    email, second = address("own"), address("second")
+    user_id = await visitor.register_and_sign_on(email, "Ow", "Ner")
+
+    await visitor.go("/account/information")
+    await visitor.fill(first_name="Owen", middle_initial="B", company="Reed & Rush")
+    await visitor.page.select_option("#market_region", "Oregon")
+    await visitor.press()
+    said = await visitor.page.inner_text("main")
+    assert "Owen B. Ner" in said
+    assert "Reed & Rush" in said
+    assert "Oregon" in said
+    await visitor.go("/")
+    assert "75 days" not in await visitor.page.inner_text("main"), "California's announcement"
+    assert "Oregon" in await visitor.page.inner_text("footer"), "contacts are those of the region"
+
+    await visitor.go("/account/password")
+    await visitor.fill(password="not this one", new_password=NEW_PASSWORD)
+    await visitor.press()
+    assert await visitor.page.locator("#problem").count() == 1
+    await visitor.fill(password=PASSWORD, new_password=NEW_PASSWORD)
+    await visitor.press()
+    assert visitor.path == "/account"
+
+    await visitor.go("/account/addresses/new")
+    await visitor.fill(email=second, password=NEW_PASSWORD)
+    await visitor.press()
+    await visitor.page.goto(await platform.link(second, "/account/addresses/verification"))
+    await visitor.press()
+    assert second in await visitor.page.inner_text("main")
+    await visitor.go("/account")
+    written_to = visitor.page.locator("section[aria-labelledby=addresses-title] dl > div")
+    first = await written_to.first.inner_text()
+    await visitor.press("main a[href*='act=main']")
+    await visitor.fill(password=NEW_PASSWORD)
+    await visitor.press()
+    assert await written_to.first.inner_text() != first
+
+    await visitor.press("main a[href*='act=removal']")
+    await visitor.fill(password="not this one")
+    await visitor.press()
+    assert await visitor.page.locator("#problem").count() == 1
+    await visitor.fill(password=NEW_PASSWORD)
+    await visitor.press()
+    assert await written_to.count() == 1
+    await visitor.press("form[action='/sign-off'] button")
+    await visitor.sign_on(user_id, NEW_PASSWORD)
+    assert "Owen" in await visitor.title()
+
+
+@pytest.mark.timeout(300)
+async def test_a_primary_changes_rights_of_a_user_of_the_firm_and_of_one_of_its_people(platform, visit):
+    number = firm_number()
+    group = await platform.group(broker=number)
+    home = f"/groups/{group['group_id']}"
+    broker, primary = await visit(scripts=False), await visit(scripts=False)
+    await platform.join(number, await broker.register_and_sign_on(address("bro"), "Bro", "Ker"))
+    await primary.become_primary(group, address("prim"))
+    email = address("sec")
+    await primary.add_user(group, email, "Sec", "Ond")
+
+    await primary.press("main a[href$='/rights']")
+    await primary.page.check("[name=rights][value='billing.pay']")
+    await primary.press()
+    await primary.go(home)
+    assert "Billing" in await primary.page.inner_text("main")
+
+    await primary.go(f"{home}/firm")
+    await primary.press()
+    assert await primary.page.locator("#problem").count() == 1, "no right is chosen"
+    await primary.page.check("[name=rights][value='members.view']")
+    await primary.press()
+    await primary.go(home)
+    await primary.press("main a[href*='/exclusions/']")
+    await primary.press()
+    await primary.page.get_by_text("Removed everywhere").wait_for()
+    await broker.go(home)
+    assert "Bakery" not in await broker.page.inner_text("main"), "who is kept out sees nothing of the group"
+
+    await primary.go(home)
+    await primary.press("main a[href*='/exclusions/']")
+    await primary.press()
+    await primary.page.get_by_text("everywhere").first.wait_for()
+    await broker.go(home)
+    assert group["legal_name"] in await broker.page.inner_text("main")
+
+
+@pytest.mark.timeout(300)
+async def test_an_officer_finds_where_a_request_stands(platform, visit):
+    group = await platform.group()
+    visitor = await visit(scripts=False)
+    await visitor.go("/access-request")
+    email = address("prim")
+    await visitor.fill(group_number=group["group_number"], company=group["legal_name"], officer_first_name="Olu")
+    await visitor.fill(officer_last_name="Officer", officer_email=address("olu"))
+    await visitor.fill(first_name="Prim", last_name="Ary", email=email, email_again=email)
+    await visitor.press()
+    await visitor.press("main form[action='/access-request'] button.button:not(.plain)")
+    reference = visitor.path.rpartition("/")[2]
+
+    await visitor.go("/access-request/status")
+    await visitor.fill(reference="0000-0000-0000-0000")
+    await visitor.press("main form button.button")
+    assert await visitor.page.input_value("#reference") == "0000-0000-0000-0000"
+    assert await visitor.page.locator("#reference-complaint").count() == 1
+    await visitor.fill(reference=f" {reference[:8].lower()}-{reference[8:]} ")
+    await visitor.press("main form button.button")
+
+    assert visitor.path == f"/access-request/{reference}"
+    assert "Being checked" in await visitor.page.inner_text("main")
