@@ -1,0 +1,90 @@
+"""What opens a door is nowhere but with whom it was given to: not in a table, a topic or a log of any part of the platform.
+
+A real platform; everything that it has kept, sent and written down is read through.
+"""
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from covey_chassis.settings import KafkaSettings
+from covey_chassis.testing.broker import admin, read_all
+
+from tests.resilience.platform import CODE, PASSWORD, Platform, running_platform
+
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+
+
+@pytest.mark.timeout(300)
+async def test_codes_passwords_and_tokens_are_in_no_table_topic_or_log(tmp_path: Path) -> None:
+    async with running_platform(tmp_path / ".covey", groups=1, portal=True) as platform:
+        secrets = await use(platform)
+
+        kept = await tables(platform) | await topics(platform.stack.infrastructure.kafka_settings) | logs(platform)
+
+    assert any("access_code" in place for place in kept), "else it would prove nothing"
+    assert any("covey.access-code.issued.v1" in place for place in kept)
+    assert any("identity.log" in place for place in kept)
+    assert {(name, place) for name, said in secrets.items() for place, text in kept.items() if said in text} == set()
+
+
+async def use(platform: Platform) -> dict[str, str]:
+    """A code is sent, entered wrongly and rightly; a session is begun, by the pages too. What nobody else may read."""
+    group, email = platform.group(), "canary@people.example"
+    await platform.appoint(group, email)
+    person = await platform.person(email)
+    code = await platform.mailed(email, CODE)
+    plain = code.replace("-", "").replace(" ", "")
+    await platform.settled(
+        "POST", "identity", "/v1/access-codes/redemption", by=person, json={"code": plain[::-1].lower()}
+    )
+    await platform.enter(person, plain.lower())
+    user_id = (await platform.send("GET", "identity", "/v1/account", by=person)).json()["user_id"]
+    account = {"user_id": user_id, "password": PASSWORD}
+    session = (await platform.send("POST", "identity", "/v1/sessions", json=account)).json()["session_token"]
+    portal = str(platform.stack.run["portal"])
+    signed_on = await platform.http.post(
+        f"{portal}/sign-on", data=account | {"next": "/"}, headers={"Origin": portal, "Sec-Fetch-Site": "same-origin"}
+    )
+    assert signed_on.status_code == 303, signed_on.text
+    cookie = signed_on.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    await platform.http.get(f"{portal}/", headers={"Cookie": f"__Host-covey={cookie}"})
+    return {
+        "the code": plain,
+        "the code as it is read": code,
+        "the code as it was typed": plain.lower(),
+        "the password": PASSWORD,
+        "a session": session,
+        "the session of the pages": cookie,
+        "an access token": person.token,
+    }
+
+
+async def tables(platform: Platform) -> dict[str, str]:
+    """Each table of each service, as text."""
+    kept: dict[str, str] = {}
+    for service in platform.stack.run["databases"]:
+        connection = await asyncpg.connect(platform.stack.infrastructure.database_urls(service).worker)
+        for (table,) in await connection.fetch(TABLES):
+            rows = await connection.fetch(f"SELECT to_jsonb(kept)::text FROM {table} AS kept")
+            kept[f"{service}: {table}"] = "\n".join(row[0] for row in rows)
+        await connection.close()
+    return kept
+
+
+async def topics(kafka: KafkaSettings) -> dict[str, str]:
+    """Each topic: keys, headers and values of its records."""
+    async with admin(kafka) as client:
+        assert isinstance(client, AIOKafkaAdminClient)
+        names = [name for name in await client.list_topics() if not name.startswith("__")]
+    kept = {}
+    for name in names:
+        records = await read_all(kafka, name)
+        kept[name] = "\n".join(str((record.key, record.headers, record.value)) for record in records)
+    return kept
+
+
+def logs(platform: Platform) -> dict[str, str]:
+    """What every process has written, but for the mail's own server: it has the mails."""
+    return {path.name: path.read_text(errors="replace") for path in platform.stack.home.logs.glob("*.log")}
