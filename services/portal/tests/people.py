@@ -159,12 +159,28 @@ class Platform:
                 assert answer.is_success, answer.text
         return str(path.rpartition("/")[2])
 
-    async def send_back(self, transaction_id: str, instructions: str) -> None:
+    async def submit_again(self, group: dict[str, Any], owner: tuple[str, str], transaction_id: str) -> None:
+        """The owner thinks that all is well now."""
+        auth = sign_on(self.run, {"user_id": owner[0], "password": owner[1]})
+        path = f"/v1/groups/{group['group_id']}/transactions/{transaction_id}"
+        base = self.run["services"]["transactions"]
+        async with httpx.AsyncClient(base_url=base, auth=auth, trust_env=False, timeout=30) as changes:
+            etag = (await changes.get(path)).headers["ETag"]
+            answer = await changes.post(f"{path}/submission", headers=once() | {"If-Match": etag})
+            assert answer.is_success, answer.text
+
+    async def claim(self, transaction_id: str) -> None:
+        """The stack's own member of the staff begins to review it."""
+        async with self.api("transactions") as staff:
+            answer = await staff.post(f"/v1/reviews/{transaction_id}/claim", headers=once())
+            assert answer.is_success, answer.text
+
+    async def send_back(self, transaction_id: str, instructions: str, *items: str) -> None:
         """A reviewer lets the owner correct what was submitted."""
         helper = {"name": "Odalys Brenner", "phone": "+1 555 0100", "email": "odalys@carrier.example"}
         async with self.api("transactions") as staff:
             made = await staff.post("/v1/representatives", json=helper, headers=once())
-            asked = {"round": 1, "instructions": instructions, "required_items": ["W-9"]}
+            asked = {"round": 1, "instructions": instructions, "required_items": items}
             asked |= {"representative_id": made.json()["representative_id"]}
             returned = await staff.post(f"/v1/reviews/{transaction_id}/return", json=asked, headers=once())
             assert returned.is_success, returned.text
@@ -212,6 +228,8 @@ class Visitor:
     platform: Platform
     page: Page
     scripts: bool
+    account: tuple[str, str] = ("", "")
+    """What they sign on with."""
     noticed: list[str] = field(default_factory=list)
     """What the browser complained of: errors of scripts, and what the page's own policy forbids."""
 

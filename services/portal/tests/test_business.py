@@ -19,7 +19,7 @@ async def test_what_was_sent_back_comes_first_with_what_to_do_and_who_helps(plat
     user_id = (await primary.page.inner_text("header .soft")).strip()
     said = 'Add the W-9 & sign "it" <b>here</b>.'
     transaction_id = await platform.submitted(group, (user_id, PASSWORD))
-    await platform.send_back(transaction_id, said)
+    await platform.send_back(transaction_id, said, "W-9")
 
     await primary.go("/transactions")
 
@@ -67,6 +67,7 @@ async def test_a_list_is_sorted_by_its_headings_counted_and_kept_in_its_address(
 
     await primary.go("/transactions?status=pending+review")
     assert await page.locator("#found [role=status]").inner_text() == "2 transactions"
+    assert (await page.title()).startswith("2 transactions"), "read out with the page"
     assert await shown() == [groups[1]["legal_name"], groups[0]["legal_name"]], "the newest first"
     assert await page.locator("[aria-sort]").inner_text() == "Created"
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from contextlib import suppress
+from urllib.parse import unquote
 
 import pytest
 from playwright.async_api import Request
@@ -20,7 +21,9 @@ async def owner(platform, visit):
     primary = await visit()
     await primary.become_primary(group, address("prim"))
     user_id = (await primary.page.inner_text("header .soft")).strip()
-    return primary, group, await platform.submitted(group, (user_id, PASSWORD))
+    transaction_id = await platform.submitted(group, (user_id, PASSWORD))
+    primary.account = (user_id, PASSWORD)
+    return primary, group, transaction_id
 
 
 async def stay(visitor, path):
@@ -54,6 +57,14 @@ async def test_a_status_changes_on_the_screen_and_is_said_and_the_focus_stays(pl
     first = page.locator("main section").first
     assert "Add the W-9." in await first.inner_text(), "what is to be done comes first"
     assert (await page.inner_text("#waiting .tag")).split()[-1] == "1"
+
+    await platform.submit_again(group, primary.account, transaction_id)
+
+    await row.get_by_text("Pending review").wait_for()
+    assert "Add the W-9." not in await row.inner_text()
+    assert await page.locator("#asked section").count() == 0
+    assert await page.locator("#waiting .tag").count() == 0
+    assert await link.evaluate("each => each === document.activeElement")
 
 
 class Line:
@@ -99,7 +110,8 @@ async def test_after_a_cut_the_page_hears_of_what_it_missed_once(platform, owner
     await page.goto(f"http://localhost:{line.port}/transactions")
     await page.evaluate(f"{STAYED} = true")
     row = page.locator(f"#found-{transaction_id}")
-    await row.wait_for()
+    async with page.expect_request(lambda request: "covey-background" in request.headers):
+        await platform.claim(transaction_id)  # so that it has heard something, and knows how far
 
     await line.cut()
     await platform.send_back(transaction_id, "Add the W-9.")
@@ -111,9 +123,11 @@ async def test_after_a_cut_the_page_hears_of_what_it_missed_once(platform, owner
     assert await row.count() == 1
     assert await page.locator(f"#asked-{transaction_id}").count() == 1
     assert len(asked) > 1, "it was cut off, and came back"
+    first, last = asked[0], await asked[-1].all_headers()
+    assert last["last-event-id"] not in unquote(first.url), "from what it had heard since"
     await line.cut()
-    own = f"http://localhost:{line.port}"
-    primary.noticed[:] = [each for each in primary.noticed if own not in each and "net::ERR" not in each]
+    line_is_cut, elsewhere = "net::ERR", f"asks for http://localhost:{line.port}"
+    primary.noticed[:] = [each for each in primary.noticed if line_is_cut not in each and elsewhere not in each]
 
 
 @pytest.mark.timeout(300)
@@ -147,7 +161,8 @@ async def test_a_transaction_leaves_the_screen_with_the_right_to_see_it(platform
     await primary.go(f"/groups/{group['group_id']}")
     await primary.confirm("main a[href$='/removal']", "/removal")
 
-    await other.page.get_by_text("You no longer have access to this group").wait_for()
+    await other.page.get_by_text("There is nothing here").wait_for()
+    assert await other.page.evaluate("document.activeElement.tagName") == "H1"
     assert group["legal_name"] not in await other.page.inner_text("body")
     assert await other.page.evaluate(STAYED)
 
@@ -166,14 +181,15 @@ async def test_the_queue_of_reviews_is_live(platform, owner, visit):
         await staff.page.evaluate(f"{STAYED} = true")
     waiting = int(re.sub(r"\D", "", await staff.page.inner_text("#waiting .tag")))
 
-    async with platform.api("transactions") as api:
-        claimed = await api.post(f"/v1/reviews/{transaction_id}/claim", headers={"Idempotency-Key": transaction_id})
-        assert claimed.is_success, claimed.text
+    await row.locator("a").focus()
+    await platform.claim(transaction_id)
     await row.get_by_text("You", exact=True).wait_for()
+    assert await row.locator("a").evaluate("each => each === document.activeElement")
     await platform.send_back(transaction_id, "Add the W-9.")
     await row.wait_for(state="detached")
 
     assert await staff.page.evaluate(STAYED)
+    assert await staff.page.evaluate("document.activeElement.matches('.table, main')"), "where it was, nothing is"
     assert int(re.sub(r"\D", "", await staff.page.inner_text("#waiting")) or 0) == waiting - 1
 
 

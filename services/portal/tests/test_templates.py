@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from covey_portal import printing
 from covey_portal.app import create_app
+from covey_portal.calling import Answer
 from covey_portal.forms import Form
 from covey_portal.pages import render
 from covey_portal.signed_on import Who
@@ -48,7 +49,7 @@ def request_in(request) -> Request:
         }
     )
     made.state.me = SimpleNamespace(who=who, idle_ends_at=now, expires_at=now)
-    made.state.waiting = {"count": 10_000, "more": True}
+    made.state.waiting = Answer(200, {"count": 10_000, "more": True})
     return made
 
 

@@ -1,6 +1,7 @@
 """Transactions are followed live: one hears of each change once, however commits overlap, and of nothing else."""
 
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,8 @@ from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.db import load
 from covey_chassis.following import MANY, POSITION, Seen, changed_since
 from covey_chassis.ids import new_id
+from covey_chassis.streaming import STREAMS_MAX
+from covey_chassis.testing.broker import eventually
 from covey_chassis.testing.streams import heard, served
 from covey_transactions import queries
 from covey_transactions.domain.transaction import Transaction, TransactionNotFound
@@ -31,6 +34,7 @@ async def look(covey, seen, sight=EVERYTHING):
         return await changed_since(session, seen, sight, queries.followed(sight), Transaction.changed_in)
 
 
+_TOUCH = text("UPDATE transaction SET updated_at = now() WHERE id = :id")
 _COPY = text(
     """
     INSERT INTO transaction
@@ -97,9 +101,33 @@ async def test_what_was_rolled_back_is_no_news(story):
     made = await story.saved(owner)
     seen, _ = await look(story.covey, None)
 
-    refused = await owner.submit(made.transaction_id, '"999"')
+    async with story.covey.context.workers.session() as session:
+        await session.execute(_TOUCH, {"id": made.transaction_id})
+        await session.rollback()
 
-    assert refused.status_code == 412
+    assert (await look(story.covey, seen))[1] == []
+
+
+async def test_a_change_within_a_savepoint_is_news_with_the_whole_transaction(story):
+    made = await story.saved(await story.begin())
+    async with story.covey.transaction() as session:
+        async with session.begin_nested():
+            await session.execute(_TOUCH, {"id": made.transaction_id})
+        seen, _ = await look(story.covey, None)
+
+    assert (await look(story.covey, seen))[1] == [UUID(made.transaction_id)]
+
+
+async def test_rows_that_came_with_a_dump_have_another_servers_numbers_and_are_no_news(story):
+    made = await story.saved(await story.begin())
+    seen, _ = await look(story.covey, None)
+
+    async with story.covey.as_owner() as session:
+        await session.execute(text("ALTER TABLE transaction DISABLE TRIGGER note_change"))
+        await session.execute(
+            text("UPDATE transaction SET changed_in = '999999999999' WHERE id = :id"), {"id": made.transaction_id}
+        )
+
     assert (await look(story.covey, seen))[1] == []
 
 
@@ -121,12 +149,15 @@ async def test_of_too_many_it_is_not_said_which(story):
     assert (await look(story.covey, seen))[1] is None
 
 
-async def test_after_a_restore_to_an_earlier_state_everything_is_looked_at_again(story):
+async def test_of_another_database_everything_is_looked_at_again(story):
+    """A restore makes one, or the server begins anew, after which it may give out numbers once more."""
     await story.saved(await story.begin())
     seen, _ = await look(story.covey, None)
-    ahead = Seen.read(f"{seen.all_over_below + 10**6}:{seen.none_begun_from + 10**6}::all")
 
-    assert (await look(story.covey, ahead))[1] is None
+    assert (await look(story.covey, replace(seen, of="0a" * 32)))[1] is None
+
+
+OF = "0a" * 32
 
 
 @pytest.mark.parametrize(
@@ -134,14 +165,15 @@ async def test_after_a_restore_to_an_earlier_state_everything_is_looked_at_again
     [
         "",
         "7",
-        "7:8:",
-        "7:8::ALL",
-        "7:8:1,:all",
-        "-7:8::all",
-        "7:8::all ",
-        "٧:8::all",
-        "7:8::all'; DROP TABLE transaction; --",
-        "9" * 19 + ":8::all",
+        f"8:{OF}",
+        f"8::{OF[:-1]}",
+        f"8::{OF.upper()}",
+        f"8:1,:{OF}",
+        f"-8::{OF}",
+        f"8::{OF} ",
+        f"٧::{OF}",
+        f"8::{OF}'; DROP TABLE transaction; --",
+        f"{'9' * 19}::{OF}",
     ],
 )
 def test_what_was_never_said_is_no_position(said):
@@ -149,7 +181,7 @@ def test_what_was_never_said_is_no_position(said):
 
 
 def test_a_position_is_read_as_it_was_written():
-    for said in ("741:741::all", f"741:760:742,750:{'0a' * 16}"):
+    for said in (f"741::{OF}", f"760:742,750:{OF}"):
         assert str(Seen.read(said)) == said
 
 
@@ -242,3 +274,22 @@ async def test_one_transaction_is_followed_from_where_it_was_read(reviewing: Rev
     for seen in shown:
         assert seen is not None
         assert (await look(reviewing.covey, seen))[1] == [transaction_id]
+
+
+async def test_nobody_listens_to_very_many_at_once(story):
+    owner = await story.begin()
+
+    async with served(story.covey) as connecting, AsyncExitStack() as listening_to:
+        api = connecting(owner.api)
+        for _ in range(STREAMS_MAX):
+            stream = await listening_to.enter_async_context(aclosing(heard(api, EVENTS)))
+            await anext(stream)
+        refused = await api.get(EVENTS)
+        await listening_to.aclose()
+
+        async def there_is_room() -> bool:
+            return not story.covey.context.listeners[owner.account_id]
+
+        await eventually(there_is_room)
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "too-many-streams")

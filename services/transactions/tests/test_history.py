@@ -264,3 +264,21 @@ async def test_it_is_counted_as_it_is_filtered_for_whoever_asks(story, world, mo
     assert await count(acme.api) == {"count": 1, "more": False}
     monkeypatch.setattr(queries, "COUNTED_MAX", 2)
     assert await count(story.covey.api) == {"count": 2, "more": True}
+
+
+@pytest.mark.parametrize("sort", ["updated", "effective_date", "status", "group"])
+async def test_where_all_are_alike_each_is_on_one_page_all_the_same(story, sort):
+    made = {(await story.saved(await story.begin(name))).transaction_id for name in ("Acme", "Bolt", "Cork")}
+    async with story.covey.transaction() as session:
+        await session.execute(text("UPDATE transaction SET updated_at = now()"))
+        await session.execute(text("UPDATE group_copy SET legal_name = 'All alike'"))
+    found, after = [], {}
+    while True:
+        page = (await story.covey.api.get("/v1/transactions", params={"sort": sort, "limit": 1} | after)).json()
+        found += [each["transaction_id"] for each in page["items"]]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+
+    assert len(found) == 3
+    assert set(found) == made

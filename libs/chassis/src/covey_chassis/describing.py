@@ -12,7 +12,7 @@ ANSWER_HEADERS = {
     "ETag": ("The version, to give as If-Match with an edit.", '"7"'),
     "Last-Event-ID": (
         "What it shows: give it to the stream of events, to hear of what changes after it.",
-        "741:741::all",
+        "741:731,738:" + "0a" * 32,
     ),
     "Location": ("Where it can be read from now on.", "/v1/things/01a19d6e-d942-7a7f-8d0a-5aa0d4a8142a"),
     REPLAYED: ("There, and `true`, when the command was done before: this is the answer of then.", "true"),

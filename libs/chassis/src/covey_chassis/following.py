@@ -12,7 +12,23 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, FetchedValue, Select, Text, and_, any_, cast, func, literal, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FetchedValue,
+    Integer,
+    Select,
+    SQLColumnExpression,
+    Text,
+    and_,
+    any_,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -44,12 +60,15 @@ class Followed(MappedAsDataclass):
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What somebody has seen: a snapshot of the database, and which groups were in their sight."""
+    """What somebody has seen: a snapshot of the database, and of what."""
 
-    all_over_below: int
     none_begun_from: int
+    """No transaction of this number, or a higher one, had begun to write."""
     running: tuple[int, ...]
-    sight: str
+    """Those below it that were not over."""
+    of: str
+    """Another one when other groups are in sight, and when the server began anew or the database is another one: numbers
+    may be given out again then."""
 
     @classmethod
     def read(cls, text: str | None) -> Self | None:
@@ -57,40 +76,38 @@ class Seen:
         found = _SEEN.fullmatch(text or "")
         if found is None:
             return None
-        below, begun_from, running, sight = found.groups()
+        begun_from, running, of = found.groups()
         return cls(
-            all_over_below=int(below),
-            none_begun_from=int(begun_from),
-            running=tuple(int(each) for each in running.split(",") if each),
-            sight=sight,
+            none_begun_from=int(begun_from), running=tuple(int(each) for each in running.split(",") if each), of=of
         )
 
     def __str__(self) -> str:
         running = ",".join(str(each) for each in self.running)
-        return f"{self.all_over_below}:{self.none_begun_from}:{running}:{self.sight}"
+        return f"{self.none_begun_from}:{running}:{self.of}"
 
-    def misses(self, changed_in: ColumnElement[int]) -> ColumnElement[bool]:
-        """A condition for a query: the row was changed by a transaction that was not over then."""
+    def misses(self, changed_in: SQLColumnExpression[int]) -> ColumnElement[bool]:
+        """A condition for a query: the row was changed by a transaction that was not over then.
+
+        What came from another server with its dump has that one's numbers: those are no news.
+        """
+        running = cast(literal([str(each) for each in self.running], ARRAY(Text)), ARRAY(Xid8))
+        since = cast(cast(literal(str(self.none_begun_from)), Text), Xid8)
         return and_(
-            changed_in >= _xid(self.all_over_below),
-            or_(
-                changed_in >= _xid(self.none_begun_from),
-                changed_in == any_(cast(literal([str(each) for each in self.running], ARRAY(Text)), ARRAY(Xid8))),
-            ),
+            or_(changed_in >= since, changed_in == any_(running)),
+            changed_in < func.pg_snapshot_xmax(func.pg_current_snapshot()),
         )
 
 
-_SEEN = re.compile(r"(\d{1,18}):(\d{1,18}):((?:\d{1,18}(?:,\d{1,18}){0,2000})?):([0-9a-f]{32}|all)", re.ASCII)
+_SEEN = re.compile(r"(\d{1,18}):((?:\d{1,18}(?:,\d{1,18}){0,2000})?):([0-9a-f]{64})", re.ASCII)
 
 
 async def seen_now(session: AsyncSession, sight: Sight) -> Seen:
     """What whoever has this sight sees from now on, at least: read before what it is said of."""
-    row = (await session.execute(select(_SNAPSHOT, _fingerprint(sight)))).one()
-    return _seen(*row)
+    return _seen(*(await session.execute(select(_SNAPSHOT, _of(sight)))).one())
 
 
 async def changed_since(
-    session: AsyncSession, seen: Seen | None, sight: Sight, rows: Select[UUID], changed_in: ColumnElement[int]
+    session: AsyncSession, seen: Seen | None, sight: Sight, rows: Select[UUID], changed_in: SQLColumnExpression[int]
 ) -> tuple[Seen, Sequence[UUID] | None]:
     """What is seen now, and which rows have changed since; None for them where that can't be said: then all may have.
 
@@ -104,28 +121,24 @@ async def changed_since(
     if seen is None:
         return await seen_now(session, sight), None
     news = rows.where(seen.misses(changed_in)).limit(MANY + 1).subquery()
-    ids = func.array_agg(news.c[0])
-    snapshot, fingerprint, changed = (await session.execute(select(_SNAPSHOT, _fingerprint(sight), ids))).one()
-    now = _seen(snapshot, fingerprint)
+    *found, changed = (await session.execute(select(_SNAPSHOT, _of(sight), func.array_agg(news.c[0])))).one()
+    now = _seen(*found)
     changed = changed or []
-    # A database that was restored may have given out fewer numbers than one had seen there.
-    anew = seen.sight != now.sight or seen.none_begun_from > now.none_begun_from or len(changed) > MANY
-    return now, None if anew else changed
+    return now, None if seen.of != now.of or len(changed) > MANY else changed
 
 
 _SNAPSHOT = cast(func.pg_current_snapshot(), Text)
+_DATABASE = text("SELECT oid FROM pg_database WHERE datname = current_database()").columns(oid=Integer)
 
 
-def _fingerprint(sight: Sight) -> ColumnElement[str]:
-    """Another one when other groups are in sight."""
-    return literal("all") if sight.everything else func.md5(sight.listed())
+def _of(sight: Sight) -> ColumnElement[str]:
+    groups = literal("") if sight.everything else sight.listed()
+    named = func.concat_ws(" ", func.pg_postmaster_start_time(), _DATABASE.scalar_subquery(), sight.everything, groups)
+    return func.encode(func.sha256(func.convert_to(named, "UTF8")), "hex")
 
 
-def _seen(snapshot: str, sight: str) -> Seen:
-    seen = Seen.read(f"{snapshot}:{sight}")
+def _seen(snapshot: str, of: str) -> Seen:
+    _all_over_below, begun_from, running = snapshot.split(":")
+    seen = Seen.read(f"{begun_from}:{running}:{of}")
     assert seen is not None  # PostgreSQL's own text: xmin:xmax:xip,xip
     return seen
-
-
-def _xid(number: int) -> ColumnElement[int]:
-    return cast(cast(literal(str(number)), Text), Xid8)

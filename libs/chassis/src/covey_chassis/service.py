@@ -1,9 +1,11 @@
 """A service is its name, routes, consumers and workers. ``covey_chassis.running`` runs them, in one process or several."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from fastapi import APIRouter
 
@@ -16,6 +18,9 @@ from covey_chassis.settings import ServiceSettings
 
 if TYPE_CHECKING:  # the package that it is in needs this module
     from covey_chassis.access.tokens import Verifier
+
+LOOKS_AT_ONCE = 3
+"""Of the ten connections for requests."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ class Context:
     refusals: Refusals = field(default_factory=Refusals)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is asked to end: long answers come to their end then."""
+    listeners: Counter[UUID] = field(default_factory=Counter)
+    """How many streams each account listens to (``streaming``)."""
+    looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKS_AT_ONCE))
+    """Held by a stream while it looks for news: a part of the connections, so that requests have the others."""
 
     def database_of(self, consumer: Consumer) -> Database:
         """Where the effects of a consumer's records are had, retries included."""

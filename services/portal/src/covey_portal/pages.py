@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
 from covey_portal import languages, words
+from covey_portal.calling import Answer
 from covey_portal.forms import Form
 from covey_portal.languages import N_, NAMES, Language
 from covey_portal.navigation import navigation, waits_at
@@ -106,6 +107,7 @@ def render(request: Request, template: str, **values: Any) -> str:
     """The page's text."""
     settings, site = settings_of(request), site_of(request)
     me: SignedOn | None = getattr(request.state, "me", None)
+    waiting: Answer | None = getattr(request.state, "waiting", None)
     theme = request.cookies.get(THEME_COOKIE, "")
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return (
@@ -113,7 +115,7 @@ def render(request: Request, template: str, **values: Any) -> str:
         .get_template(template)
         .render(
             me=me,
-            waiting=getattr(request.state, "waiting", None),
+            waiting=waiting and waiting.body,
             brand=settings.brand,
             static=static_addresses(settings),
             theme=theme if theme in THEMES else "system",

@@ -162,15 +162,15 @@ def session_token_of(request: Request) -> str:
 
 
 async def _signed_on(request: Request) -> SignedOn:
-    in_background = BACKGROUND in request.headers
+    in_background = BACKGROUND in request.headers and request.method == "GET"
     me = await SignedOn.by(services_of(request), session_token_of(request), in_background=in_background)
     request.state.me = me
-    if request.method == "GET":
+    if "hx-request" not in request.headers:  # a part of a page has no navigation
         request.state.waiting = await _waiting_for(me)
     return me
 
 
-async def _waiting_for(me: SignedOn) -> Json | None:
+async def _waiting_for(me: SignedOn) -> Answer | None:
     """How many transactions wait for them: to be corrected, or for those who review, to be decided.
 
     None where nothing does that is theirs to do, or where that cannot be said right now.
@@ -180,8 +180,7 @@ async def _waiting_for(me: SignedOn) -> Json | None:
     status = "pending review" if me.who.reviews else "action required"
     try:
         async with asyncio.timeout(WAITING_S):
-            counted: Json = await me.get(To.TRANSACTIONS, "/v1/transactions/count", status=status)
-            return counted
+            return await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions/count", params={"status": status})
     except (Away, Refused, TimeoutError):
         return None
 

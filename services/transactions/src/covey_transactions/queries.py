@@ -68,14 +68,15 @@ class Sought:
     """Of the group's name or number."""
 
 
-def history(sight: Sight, sought: Sought) -> Select[Transaction]:
-    """The transactions in sight that were ever saved, as they are sought, without their drafts (R-22, R-23)."""
+def history(sight: Sight, sought: Sought, by: SortedBy = SortedBy.CREATED) -> Select[Transaction]:
+    """The transactions in sight that were ever saved, as they are sought, without their drafts (R-22, R-23); unsorted."""
     query = (
         select(Transaction)
         .options(WITHOUT_DRAFT)
-        .join(Group, Group.group_id == Transaction.group_id)
         .where(Transaction.saved_at.is_not(None), sight.of(Transaction.group_id), is_shown(sight))
     )
+    if by is SortedBy.GROUP or sought.group_number is not None or sought.part is not None:
+        query = query.join(Group, Group.group_id == Transaction.group_id)
     for column, value in (
         (Transaction.status, sought.status),
         (Transaction.kind, sought.kind),

@@ -7,13 +7,14 @@ import json
 from typing import Any
 from uuid import UUID
 
+from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_chassis.access.checking import Actor
 from covey_chassis.access.requiring import Again, requires
 from covey_chassis.access.rights import StaffRight
-from covey_chassis.http import Ctx, service_router
-from covey_chassis.streaming import EventStream, event, news
+from covey_chassis.http import refuses, service_router
+from covey_chassis.streaming import EventStream, TooManyStreams, event, news
 
 router = service_router(prefix="/v1/groups/{group_id}/access", tags=["access"])
 
@@ -22,9 +23,10 @@ router = service_router(prefix="/v1/groups/{group_id}/access", tags=["access"])
     "/events",
     dependencies=[requires(or_staff=tuple(StaffRight))],
     response_class=EventStream,
+    responses=refuses(TooManyStreams),
     summary="What you may do in a group, live",
 )
-async def watch_access(group_id: UUID, ctx: Ctx, again: Again) -> EventStream:
+async def watch_access(group_id: UUID, request: Request, again: Again) -> EventStream:
     """`access` says it at the beginning and whenever it changes; `ended` names the refusal, and is the last."""
     said: dict[str, Any] | None = None
 
@@ -33,7 +35,7 @@ async def watch_access(group_id: UUID, ctx: Ctx, again: Again) -> EventStream:
         before, said = said, _held(actor)
         return event("access", said) if said != before else None
 
-    return news(ctx, again, look)
+    return news(request, again, look)
 
 
 def _held(actor: Actor) -> dict[str, Any]:

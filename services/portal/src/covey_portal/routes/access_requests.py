@@ -169,6 +169,8 @@ async def ask_to_decline(request: Request, me: Me, reference: str) -> Response:
 
 async def _decline_page(request: Request, me: Me, reference: str, form: Form) -> Response:
     found = await me.get(To.IDENTITY, f"/v1/access-requests/{_plain(reference)}/form")
+    if found["status"] != "submitted" and not form.bad:
+        return RedirectResponse(f"/staff/access-requests/{reference}", 303)
     return page(request, "staff_request_decline.html", found=found, form=form)
 
 

@@ -94,7 +94,7 @@ async def list_transactions(
         order = {"sort": sort.removeprefix("-"), "order": "desc" if sort.startswith("-") else "asc"}
         listed = {"after": after, "limit": A_PAGE, **order, **sought}
         answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions", params=listed)
-        found, changes = answer.body, changes_after(answer)
+        found, changes = answer.body, changes_after(request, answer)
         counted = await me.get(To.TRANSACTIONS, "/v1/transactions/count", **sought)
         if not filtered and after is None and not me.who.staff:
             asked = await me.get(To.TRANSACTIONS, "/v1/transactions", status="action required", limit=A_PAGE)
@@ -132,7 +132,7 @@ async def show_transaction(request: Request, me: Me, transaction_id: UUID) -> Re
     answer = await me.ask(To.TRANSACTIONS, "GET", f"/v1/transactions/{transaction_id}")
     group_id = answer.body["group"]["group_id"]
     found = await me.get(To.TRANSACTIONS, f"/v1/groups/{group_id}/transactions/{transaction_id}")
-    return page(request, "transaction.html", found=found, changes=changes_after(answer))
+    return page(request, "transaction.html", found=found, changes=changes_after(request, answer))
 
 
 # --- the carrier's reviewers ---
@@ -141,11 +141,11 @@ async def show_transaction(request: Request, me: Me, transaction_id: UUID) -> Re
 @router.get("/staff/reviews")
 async def list_reviews(request: Request, me: Me, after: str | None = None, n: int = 1) -> Response:
     answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/reviews", params={"after": after, "limit": A_PAGE})
-    found, changes = answer.body, changes_after(answer)
+    found, changes = answer.body, changes_after(request, answer)
     return page(request, "reviews.html", found=found, changes=changes, number=n, **_pages(request, found, n))
 
 
 @router.get("/staff/reviews/{transaction_id}")
 async def show_review(request: Request, me: Me, transaction_id: UUID) -> Response:
     answer = await me.ask(To.TRANSACTIONS, "GET", f"/v1/reviews/{transaction_id}")
-    return page(request, "transaction.html", found=answer.body, changes=changes_after(answer))
+    return page(request, "transaction.html", found=answer.body, changes=changes_after(request, answer))

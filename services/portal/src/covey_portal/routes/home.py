@@ -19,18 +19,13 @@ FEW = 5
 
 @router.get("/")
 async def show_home(request: Request, me: Me) -> Response:
-    """A part whose service does not answer says so; the others are there.
-
-    The recent transactions are asked for first: the page hears of what changes after them.
-    """
+    """A part whose service does not answer says so; the others are there."""
     who = me.who
-    recent = await _part(_recent(me), wanted=who.sees_business)
-    groups, months, asked, requests, reviews = await asyncio.gather(
+    groups, months, requests, (recent, asked, reviews) = await asyncio.gather(
         _part(me.get(To.IDENTITY, "/v1/access/groups", limit=FEW), wanted=who.has_groups),
         _months(me),
-        _part(_sent_back(me), wanted=who.sees_business and not who.staff),
         _part(me.get(To.IDENTITY, "/v1/access-requests", status="submitted", limit=FEW), wanted=APPROVING in who.staff),
-        _part(me.get(To.TRANSACTIONS, "/v1/reviews", limit=FEW), wanted=who.reviews),
+        _transactions(request, me),
     )
     return page(
         request,
@@ -53,14 +48,26 @@ async def _months(me: SignedOn) -> dict[str, Any] | None:
     return await _part(question, wanted=me.who.sees_business)
 
 
-async def _recent(me: SignedOn) -> Json:
+async def _transactions(request: Request, me: SignedOn) -> tuple[Json | None, Json | None, Json | None]:
+    """The recent ones, what was sent back, and what is to be reviewed.
+
+    The recent ones first: the page hears of what changes after them. And when they cannot be had, the others can't either.
+    """
+    who = me.who
+    recent = await _part(_recent(request, me), wanted=who.sees_business)
+    if recent is None or recent["away"]:
+        return recent, None, None
+    sent_back = me.get(To.TRANSACTIONS, "/v1/transactions", limit=FEW, status="action required")
+    asked, reviews = await asyncio.gather(
+        _part(sent_back, wanted=not who.staff),
+        _part(me.get(To.TRANSACTIONS, "/v1/reviews", limit=FEW), wanted=who.reviews),
+    )
+    return recent, asked, reviews
+
+
+async def _recent(request: Request, me: SignedOn) -> Json:
     answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions", params={"limit": FEW})
-    return {**answer.body, "changes": changes_after(answer)}
-
-
-async def _sent_back(me: SignedOn) -> Json:
-    found: Json = await me.get(To.TRANSACTIONS, "/v1/transactions", limit=FEW, status="action required")
-    return found
+    return {**answer.body, "changes": changes_after(request, answer)}
 
 
 async def _part(question: Any, *, wanted: bool) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from covey_portal.signed_on import SignOnNeeded, exchange, services_of, session_
 
 router = APIRouter()
 
-AGAIN_S = 2.0
-"""So long after a service broke off it is asked again: browsers keep their own connection meanwhile."""
-PASSING = frozenset({"sign-on-needed", "access-unverified"})
-"""What a service's stream may end with while the session goes on: a token ran out; rights cannot be verified just now."""
+AGAIN_S, SOON_S = 2.0, 0.2
+"""So long after a service broke off it is asked again, and after a token ran out: browsers stay connected meanwhile."""
+TOKEN_OVER, UNVERIFIED = "sign-on-needed", "access-unverified"
+"""What a service's stream may end with while the session goes on."""
+POSITION = re.compile(r"[0-9a-f:,]{1,40000}")
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,18 @@ async def watch_group(request: Request, group_id: UUID) -> StreamingResponse:
 async def watch_transactions(request: Request, after: str = "") -> StreamingResponse:
     """``changed``, with an ID to go on from, once what is shown of transactions may be out of date; else likewise."""
     heard = request.headers.get("last-event-id") or after
-    return _passed_on(request, To.TRANSACTIONS, "/v1/transactions/events", heard or None)
+    last = heard if POSITION.fullmatch(heard) else None
+    return _passed_on(request, To.TRANSACTIONS, "/v1/transactions/events", last)
 
 
-def changes_after(answer: Answer) -> str:
-    """Where a page hears of what changes after what transactions has answered for it."""
-    return f"/transactions/live?{urlencode({'after': answer.headers['last-event-id']})}"
+def changes_after(request: Request, answer: Answer) -> str:
+    """Where a page hears of what changes after what transactions has answered for it; empty where it does not say.
+
+    What the navigation counts was asked for first: so it is what changes after that.
+    """
+    counted: Answer | None = getattr(request.state, "waiting", None)
+    position = (counted or answer).headers.get("last-event-id")
+    return f"/transactions/live?{urlencode({'after': position})}" if position else ""
 
 
 def _passed_on(request: Request, to: To, path: str, last_event_id: str | None = None) -> StreamingResponse:
@@ -70,13 +78,18 @@ async def _pieces(request: Request, to: To, path: str, last_event_id: str | None
     yield "retry: 3000\n\n"
     try:
         while not stopping.is_set():
-            async with aclosing(_heard(request, to, path, last_event_id)) as events:
-                async for event in events:
-                    if stopping.is_set():
-                        return
-                    last_event_id = event.event_id or last_event_id
-                    yield str(event)
-            await wait_until(stopping, AGAIN_S)
+            try:
+                async with aclosing(_heard(request, to, path, last_event_id)) as events:
+                    async for event in events:
+                        if stopping.is_set():
+                            return
+                        last_event_id = event.event_id or last_event_id
+                        yield str(event)
+                pause = SOON_S
+            except Away:
+                yield str(Event())
+                pause = AGAIN_S
+            await wait_until(stopping, pause)
     except SignOnNeeded:
         yield str(Event("signed-off"))
     except Refused:
@@ -84,25 +97,26 @@ async def _pieces(request: Request, to: To, path: str, last_event_id: str | None
 
 
 async def _heard(request: Request, to: To, path: str, last_event_id: str | None) -> AsyncGenerator[Event]:
-    """The service's stream, until it breaks off for a while. What has no ID only says that it is there.
+    """The service's stream, until the token runs out. What has no ID only says that it is there.
 
     Raises:
         SignOnNeeded: the session is over.
         Refused: they may no longer hear it.
+        Away: the service does not answer, or cannot verify anybody's rights just now.
     """
     services = services_of(request)
+    issued = await exchange(services, session_token_of(request), in_background=True)
     try:
-        issued = await exchange(services, session_token_of(request), in_background=True)
         async with services.listen(to, path, bearer=issued["access_token"], last_event_id=last_event_id) as lines:
             async for event in _events(lines):
                 if event.name == "ended":
                     raise Refused(403, json.loads(event.data)["code"], "The stream has ended.")
                 yield event if event.event_id else Event()
     except Refused as refused:
-        if refused.code not in PASSING:
+        if refused.code == UNVERIFIED:
+            raise Away from refused
+        if refused.code != TOKEN_OVER:
             raise
-    except Away:
-        yield Event()
 
 
 async def _events(lines: AsyncIterator[str]) -> AsyncIterator[Event]:

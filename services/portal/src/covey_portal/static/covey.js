@@ -18,6 +18,9 @@ document.addEventListener("click", async (event) => {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const question = answer.ok && !answer.redirected && page.querySelector("[data-question]");
     if (!question) throw new Error("no question there");
+    for (const name of ["id", "for", "aria-describedby"]) { // the page may have a field of the same name
+      question.querySelectorAll(`[${name}]`).forEach((each) => each.setAttribute(name, each.getAttribute(name).replace(/\S+/g, "dialog-$&")));
+    }
     question.querySelector("h1").id = "dialog-title";
     dialog.replaceChildren(document.adoptNode(question));
     opener = link;
@@ -102,94 +105,123 @@ if (warning) {
 
 const main = document.getElementById("main");
 const signOn = () => { location.href = "/sign-on?note=ended"; };
-const noLongerYours = () => {
-  main.replaceChildren(document.getElementById("no-longer-yours").content.cloneNode(true));
-  main.querySelector("h1").focus();
+const instead = (...content) => {
+  main.replaceChildren(...content);
+  const title = main.querySelector("h1");
+  title.tabIndex = -1;
+  title.focus();
 };
+
+/** Listen to a stream; it is closed by what this gives back. After a cut it goes on from the last event that was heard. */
 const listen = (address, heard) => {
-  const stream = new EventSource(address); // after a cut it asks again from the last event that it heard
-  for (const [name, act] of Object.entries({ "signed-off": signOn, ...heard })) stream.addEventListener(name, () => act(stream));
-  window.addEventListener("pagehide", () => stream.close());
+  let stream, timer, last = "";
+  const open = () => {
+    const from = new URL(address, location.href);
+    if (last) from.searchParams.set("after", last);
+    stream = new EventSource(from);
+    for (const [name, act] of Object.entries({ "signed-off": signOn, ...heard })) stream.addEventListener(name, (event) => { last = event.lastEventId; act(event); });
+    stream.addEventListener("error", () => { // a browser asks again by itself when a line is cut, not when a proxy answers for us
+      if (stream.readyState === EventSource.CLOSED) timer = setTimeout(open, 3000);
+    });
+  };
+  const close = () => { clearTimeout(timer); stream.close(); };
+  open();
+  window.addEventListener("pagehide", close);
+  return close;
 };
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // kept by the browser: it may show too much
 
 const live = document.querySelector("[data-live]");
-if (live) listen(live.dataset.live, { ended: (stream) => { stream.close(); noLongerYours(); } });
+if (live) {
+  const close = listen(live.dataset.live, { ended: () => { close(); instead(document.getElementById("no-longer-yours").content.cloneNode(true)); } });
+}
 
 // --- what changes while one looks: the page is asked for again, and what is different takes its place; the focus keeps its own ---
 
 const holds = (node) => node.contains(document.activeElement);
-const places = (node) => [node, ...node.querySelectorAll("a, button, summary, input, select, textarea")];
+const hasWords = (node) => [...node.childNodes].some((each) => each.nodeType === Node.TEXT_NODE && each.data.trim());
 
 /** Let a part be as its fresh copy says; the node that stands there then. */
 const follow = (old, fresh) => {
   if (old.isEqualNode(fresh)) return old;
   const [mine, theirs] = [[...old.children], [...fresh.children]];
-  const inParts = ![...fresh.childNodes].some((each) => each.nodeType === Node.TEXT_NODE && each.data.trim());
-  if (inParts && theirs.length && theirs.every((each) => each.id)) followRows(old, mine, theirs);
-  else if (inParts && theirs.length && mine.length === theirs.length && mine.every((each, n) => each.tagName === theirs[n].tagName)) mine.forEach((each, n) => follow(each, theirs[n]));
+  const inParts = theirs.length && !hasWords(old) && !hasWords(fresh);
+  if (inParts && theirs.every((each) => each.id)) followRows(old, mine, theirs);
+  else if (inParts && mine.length === theirs.length && mine.every((each, n) => each.tagName === theirs[n].tagName)) mine.forEach((each, n) => follow(each, theirs[n]));
   else return replace(old, fresh);
   for (const { name, value } of fresh.attributes) old.setAttribute(name, value);
   return old;
 };
+/** Whoever is at a link that is still there stays at it. */
 const replace = (old, fresh) => {
-  const place = holds(old) ? places(old).indexOf(document.activeElement) : null;
+  const here = holds(old) ? document.activeElement : null;
   old.replaceWith(fresh);
-  if (place !== null) (places(fresh)[place] ?? main).focus({ preventScroll: true });
+  if (here) {
+    const there = here === old ? fresh : [...fresh.querySelectorAll("*")].find((each) => each.isEqualNode(here));
+    (there ?? fresh.closest(".table") ?? main).focus({ preventScroll: true });
+  }
   return fresh;
 };
-/** Rows are known by their IDs. The one in which somebody is stays where it is, and the others go round it. */
+/** Rows are known by their IDs, and moved only if they are out of place; the one in which somebody is, never. */
 const followRows = (parent, mine, theirs) => {
-  const left = new Map(mine.map((each) => [each.id, each]));
-  const held = mine.find(holds);
-  let before = theirs.some((each) => each.id === held?.id);
-  for (const each of theirs) {
-    const row = left.has(each.id) ? follow(left.get(each.id), each) : each;
-    left.delete(each.id);
-    if (row === held) before = false;
-    else if (before) held.before(row);
-    else parent.append(row);
+  const wanted = new Set(theirs.map((each) => each.id));
+  for (const row of mine.filter((each) => !wanted.has(each.id))) {
+    const left = holds(row);
+    row.remove();
+    if (left) (parent.closest(".table") ?? main).focus({ preventScroll: true });
   }
-  for (const row of left.values()) if (row !== held) row.remove();
+  const kept = new Map(mine.map((each) => [each.id, each]));
+  let place = parent.firstElementChild;
+  for (const each of theirs) {
+    const row = kept.has(each.id) ? follow(kept.get(each.id), each) : each;
+    if (row === place || holds(row)) place = row.nextElementSibling;
+    else parent.insertBefore(row, place);
+  }
 };
 
 const changing = document.querySelector("[data-changes]");
 if (changing) {
   const news = document.getElementById("news");
-  const said = (page) => new Map([...page.querySelectorAll("[data-says]")].map((each) => [each.id, each.dataset.says]));
-  const show = (page) => {
+  const said = (page) => new Map([...page.querySelectorAll("[data-says]")].map((each) => [each.id, each.dataset]));
+  /** Put the fresh page's parts in place, and say what has become of those transactions. */
+  const show = (page, changed) => {
     const before = said(document), now = said(page);
     document.querySelectorAll("[data-changing]").forEach((each) => {
       const fresh = page.getElementById(each.id);
       if (fresh) follow(each, fresh);
     });
-    const changed = [...now].filter(([id, words]) => before.get(id) !== words);
-    for (const [id] of changed) {
-      const row = document.getElementById(id);
-      row.classList.add("news");
-      setTimeout(() => row.classList.remove("news"), 3000);
+    const isNews = ({ of }) => changed.has(of) || changed.has("all");
+    const rows = [...now].filter(([id, row]) => isNews(row) && before.get(id)?.says !== row.says);
+    const words = [...new Set(rows.map(([, row]) => row.says))];
+    const some = [...before].some(([id, row]) => isNews(row) && !now.has(id));
+    if (words.length && words.length <= 3) news.textContent = words.join(". ");
+    else if (words.length || some) news.textContent = news.dataset.many;
+    for (const [id] of rows) {
+      const { classList } = document.getElementById(id);
+      classList.add("news");
+      setTimeout(() => classList.remove("news"), 3000);
     }
-    const words = [...new Set(changed.map(([, words]) => words))];
-    if (words.length || before.size !== now.size) news.textContent = words.length && words.length <= 3 ? words.join(". ") : news.dataset.many;
   };
-  let asking = false, askAgain = false;
+  let heard = new Set(), asking = false;
+  /** Ask for the page once more, at most once a second; later again where it cannot be had now: its event would not come again. */
   const look = async () => {
-    askAgain = asking;
-    if (asking) return;
+    if (asking || !heard.size) return;
     asking = true;
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html", "Covey-Background": "1" } });
-      if (answer.redirected) signOn();
-      else if (answer.status === 404) noLongerYours();
-      else if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      else throw new Error("not now");
-    } catch {
-      setTimeout(look, 3000); // the event is heard, and would not come again
-    }
-    asking = false;
-    if (askAgain) look();
+    const changed = heard;
+    heard = new Set();
+    const answer = await fetch(location.href, { headers: { Accept: "text/html", "Covey-Background": "1" } }).catch(() => null);
+    const page = answer && new DOMParser().parseFromString(await answer.text().catch(() => ""), "text/html");
+    const good = answer?.ok && page.querySelector("[data-changes]");
+    if (answer?.redirected) { close(); signOn(); return; }
+    if (answer?.status >= 400 && answer.status < 500) { close(); instead(...page.getElementById("main").children); return; }
+    setTimeout(() => { asking = false; look(); }, good ? 1000 : 3000);
+    if (good) show(page, changed);
+    else changed.forEach((each) => heard.add(each));
   };
-  listen(changing.dataset.changes, { changed: look, ended: () => location.reload() });
+  const close = listen(changing.dataset.changes, {
+    changed: (event) => { (JSON.parse(event.data).transactions ?? ["all"]).forEach((each) => heard.add(each)); look(); },
+    ended: () => location.reload(),
+  });
 }
 
 document.addEventListener("click", (event) => {

@@ -24,9 +24,9 @@ from covey_chassis.http import (
 from covey_chassis.lifecycle import IllegalMove
 from covey_chassis.paging import Order
 from covey_chassis.service import Context
-from covey_chassis.streaming import EventStream, event, news
+from covey_chassis.streaming import EventStream, TooManyStreams, event, news
 from covey_contracts.transactions import TransactionKind, TransactionStatus
-from fastapi import Depends, Header, Query, Response
+from fastapi import Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -293,11 +293,13 @@ async def list_transactions(
     sort: Annotated[queries.SortedBy, Query(description="What they are sorted by.")] = queries.SortedBy.CREATED,
     order: Annotated[Order, Query(description="`desc`: the newest, the last, first.")] = Order.DESCENDING,
 ) -> Page[TransactionSummary]:
-    """What was ever saved, of groups in which one has `renewals.view`; what was withdrawn, to staff alone."""
+    """What was ever saved, of groups in which one has `renewals.view`; what was withdrawn, to staff alone. Days are the
+    carrier's.
+    """
     response.headers[POSITION] = str(await seen_now(session, sight))
     found, following = await page_of(
         session,
-        queries.history(sight, sought),
+        queries.history(sight, sought, sort),
         by=sort.keys(),
         limit=limit,
         after=after,
@@ -306,29 +308,38 @@ async def list_transactions(
     return Page(items=await summaries_of(session, found), next=following)
 
 
-@history.get("/count", dependencies=[IN_SIGHT], summary="How many there are")
-async def count_transactions(session: Session, sight: InSight, sought: Sought) -> Count:
-    """Of the history, with the same filters."""
+@history.get("/count", dependencies=[IN_SIGHT], responses=says(200, POSITION), summary="How many there are")
+async def count_transactions(session: Session, sight: InSight, sought: Sought, response: Response) -> Count:
+    """Of the history, with the same filters. Days are the carrier's."""
+    response.headers[POSITION] = str(await seen_now(session, sight))
     found = await queries.count(session, sight, sought)
     return Count(count=min(found, queries.COUNTED_MAX), more=found > queries.COUNTED_MAX)
 
 
-@history.get("/events", dependencies=[IN_SIGHT], response_class=EventStream, summary="Which transactions change, live")
+@history.get(
+    "/events",
+    dependencies=[IN_SIGHT],
+    response_class=EventStream,
+    responses=refuses(TooManyStreams),
+    summary="Which transactions change, live",
+)
 async def watch_transactions(
-    ctx: Ctx,
+    request: Request,
     again: SightAgain,
     position: Annotated[
         str | None,
         Header(
             alias=POSITION,
             description="What is known already: as an answer, or an event's `id`, said it.",
-            examples=["741:741::all"],
+            examples=["741:731,738:" + "0a" * 32],
         ),
     ] = None,
 ) -> EventStream:
-    """`changed` has the IDs of those that did: opened, saved, submitted, claimed, decided, withdrawn. It has null for them
-    where that cannot be said: at first, without a position; when other groups have come into sight; when too many have
-    changed. Then all may have. `ended` names the refusal, and is the last.
+    """`changed` has the IDs of those that did: saved, submitted, claimed, released, decided, withdrawn.
+
+    It has null for them where that cannot be said, and all may have: without a position, or with one that cannot be read;
+    when groups have come into sight or left it; when the database began anew; when more than a hundred have changed.
+    `ended` names the refusal, and is the last.
     """
     seen = Seen.read(position)
 
@@ -340,7 +351,7 @@ async def watch_transactions(
         ids = None if changed is None else [str(each) for each in changed]
         return event("changed", {"transactions": ids}, event_id=str(seen))
 
-    return news(ctx, again, look)
+    return news(request, again, look)
 
 
 @history.get(
