@@ -98,6 +98,7 @@ async def test_a_primary_changes_rights_of_a_user_of_the_firm_and_of_one_of_its_
     email = address("sec")
     await primary.add_user(group, email, "Sec", "Ond")
 
+    assert "responsible" in await primary.page.inner_text("main"), "who manages access is told so where they do it"
     await primary.press("main a[href$='/rights']")
     await primary.page.check("[name=rights][value='billing.pay']")
     await primary.press()
