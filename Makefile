@@ -23,7 +23,8 @@ demo: .venv/ready  ## the main job and a season of renewals, checked from outsid
 	$(BIN)/covey demo $(if $(KILL),--kill $(KILL))
 
 # Each of these has its databases to itself, so that two may run at once; the others start whole stacks and strike them.
-SIDE_BY_SIDE := libs $(filter-out services/portal,$(wildcard services/*)) tests/architecture tests/bench tests/contracts
+# The longest files come first, or one of the two would be at work alone in the end.
+SIDE_BY_SIDE := tests/architecture tests/bench services/identity $(filter-out services/portal services/identity,$(wildcard services/*)) libs tests/contracts
 ONE_BY_ONE := deploy $(filter-out $(SIDE_BY_SIDE),$(wildcard tests/*))
 
 test: .venv/ready  ## every test, on real Kafka and PostgreSQL; ARGS=... runs some
