@@ -21,6 +21,7 @@ from covey_chassis.clock import Clock
 from covey_chassis.db import Database
 from covey_chassis.streaming import LOOK_S
 from covey_chassis.testing.broker import scalar
+from covey_local.databases import connected
 from covey_portal.signed_on import COOKIE
 from sqlalchemy import text
 
@@ -47,7 +48,7 @@ LISTS = (
 )
 DIFFERENT = (
     "UPDATE group_copy SET legal_name = 'Quillfern ' || left(md5(group_id::text), 6)",
-    "UPDATE transaction SET status = 'declined', updated_at = created_at + interval '1 hour' WHERE random() < 0.5",
+    "UPDATE transaction SET status = 'declined', updated_at = created_at - interval '1 hour' WHERE random() < 0.5",
 )
 """As many have different names, and some are over."""
 
@@ -121,13 +122,14 @@ async def _until_shown(platform: Platform, cookie: dict[str, str], saved: Sequen
     assert changes, shown[:500]
     took_ms = []
     forever = httpx.Timeout(30, read=60)
-    async with http.stream("GET", portal + unescape(changes[1]), headers=cookie, timeout=forever) as stream:
+    async with (
+        connected(platform.stack.run["databases"]["transactions"]) as database,
+        http.stream("GET", portal + unescape(changes[1]), headers=cookie, timeout=forever) as stream,
+    ):
         lines = stream.aiter_lines()
         for each in saved:
             await asyncio.sleep(random.random() * LOOK_S)  # noqa: S311 - a change comes whenever it comes
-            await platform.databases["transactions"].execute(
-                "UPDATE transaction SET updated_at = now() WHERE id = $1", each.transaction_id
-            )
+            await database.execute("UPDATE transaction SET updated_at = now() WHERE id = $1", each.transaction_id)
             began = time.perf_counter()
             async for line in lines:
                 if line == "event: changed":

@@ -3,6 +3,7 @@
 A real platform; everything that it has kept, sent and written down is read through.
 """
 
+import re
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +14,8 @@ from covey_chassis.testing.broker import admin, read_all
 
 from tests.resilience.platform import CODE, PASSWORD, Platform, running_platform
 
+BYTES = re.compile(r"\\\\x((?:[0-9a-f]{2})+)")
+"""How JSON has bytes of PostgreSQL's."""
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 
 
@@ -68,9 +71,15 @@ async def tables(platform: Platform) -> dict[str, str]:
         connection = await asyncpg.connect(platform.stack.infrastructure.database_urls(service).worker)
         for (table,) in await connection.fetch(TABLES):
             rows = await connection.fetch(f"SELECT to_jsonb(kept)::text FROM {table} AS kept")
-            kept[f"{service}: {table}"] = "\n".join(row[0] for row in rows)
+            kept[f"{service}: {table}"] = BYTES.sub(
+                lambda found: bytes.fromhex(found[1]).decode("latin-1"), _lines(rows)
+            )
         await connection.close()
     return kept
+
+
+def _lines(rows: list[asyncpg.Record]) -> str:
+    return "\n".join(row[0] for row in rows)
 
 
 async def topics(kafka: KafkaSettings) -> dict[str, str]:

@@ -61,6 +61,7 @@ async def test_a_status_changes_on_the_screen_and_is_said_and_the_focus_stays(pl
     await platform.submit_again(group, primary.account, transaction_id)
 
     await row.get_by_text("Pending review").wait_for()
+    assert "Pending review" in await news.inner_text()
     assert "Add the W-9." not in await row.inner_text()
     assert await page.locator("#asked section").count() == 0
     assert await page.locator("#waiting .tag").count() == 0
@@ -163,6 +164,7 @@ async def test_a_transaction_leaves_the_screen_with_the_right_to_see_it(platform
 
     await other.page.get_by_text("There is nothing here").wait_for()
     assert await other.page.evaluate("document.activeElement.tagName") == "H1"
+    assert group["legal_name"] not in await other.page.title()
     assert group["legal_name"] not in await other.page.inner_text("body")
     assert await other.page.evaluate(STAYED)
 

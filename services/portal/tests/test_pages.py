@@ -430,9 +430,9 @@ async def test_a_passkey_is_added_signs_on_and_is_removed(platform, visit):
     assert "Kay" in await visitor.title()
 
     await visitor.go("/account/passkeys")
-    await visitor.press("main a[href$='/removal']")
-    await visitor.fill(password=PASSWORD)
-    await visitor.press()
+    await visitor.page.click("main a[href$='/removal']")
+    await visitor.page.get_by_role("dialog").get_by_label("Your password").fill(PASSWORD)
+    await visitor.press("dialog[open] button.button")
     assert await visitor.page.locator("main table").count() == 0
     await platform.mail(email, "passkey")
 

@@ -103,7 +103,7 @@ async def test_a_primary_changes_rights_of_a_user_of_the_firm_and_of_one_of_its_
     await primary.page.check("[name=rights][value='billing.pay']")
     await primary.press()
     await primary.go(home)
-    assert "Billing" in await primary.page.inner_text("main")
+    assert "Billing:" in await primary.page.inner_text("main")
 
     await primary.go(f"{home}/firm")
     await primary.press()
@@ -120,7 +120,7 @@ async def test_a_primary_changes_rights_of_a_user_of_the_firm_and_of_one_of_its_
     await primary.go(home)
     await primary.press("main a[href*='/exclusions/']")
     await primary.press()
-    await primary.page.get_by_text("everywhere").first.wait_for()
+    await primary.page.locator("main .said.good").wait_for()
     await broker.go(home)
     assert group["legal_name"] in await broker.page.inner_text("main")
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -102,7 +103,7 @@ async def _heard(request: Request, to: To, path: str, last_event_id: str | None)
     Raises:
         SignOnNeeded: the session is over.
         Refused: they may no longer hear it.
-        Away: the service does not answer, or cannot verify anybody's rights just now.
+        Away: the service does not answer, cannot verify anybody's rights just now, or has too many streams of theirs.
     """
     services = services_of(request)
     issued = await exchange(services, session_token_of(request), in_background=True)
@@ -113,7 +114,7 @@ async def _heard(request: Request, to: To, path: str, last_event_id: str | None)
                     raise Refused(403, json.loads(event.data)["code"], "The stream has ended.")
                 yield event if event.event_id else Event()
     except Refused as refused:
-        if refused.code == UNVERIFIED:
+        if refused.code == UNVERIFIED or refused.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise Away from refused
         if refused.code != TOKEN_OVER:
             raise

@@ -106,8 +106,12 @@ if (warning) {
 const main = document.getElementById("main");
 const signOn = () => { location.href = "/sign-on?note=ended"; };
 const instead = (...content) => {
+  dialog.close();
+  dialog.replaceChildren();
+  document.getElementById("news")?.replaceChildren();
   main.replaceChildren(...content);
   const title = main.querySelector("h1");
+  document.title = title.textContent;
   title.tabIndex = -1;
   title.focus();
 };
@@ -182,13 +186,14 @@ const followRows = (parent, mine, theirs) => {
 const changing = document.querySelector("[data-changes]");
 if (changing) {
   const news = document.getElementById("news");
-  const said = (page) => new Map([...page.querySelectorAll("[data-says]")].map((each) => [each.id, each.dataset]));
+  const said = (page) => new Map([...page.querySelectorAll("[data-says]")].map((each) => [each.id, { ...each.dataset }]));
   /** Put the fresh page's parts in place, and say what has become of those transactions. */
   const show = (page, changed) => {
     const before = said(document), now = said(page);
+    document.title = page.title;
     document.querySelectorAll("[data-changing]").forEach((each) => {
       const fresh = page.getElementById(each.id);
-      if (fresh) follow(each, fresh);
+      if (fresh && !("unknown" in fresh.dataset)) follow(each, fresh);
     });
     const isNews = ({ of }) => changed.has(of) || changed.has("all");
     const rows = [...now].filter(([id, row]) => isNews(row) && before.get(id)?.says !== row.says);
@@ -213,7 +218,8 @@ if (changing) {
     const page = answer && new DOMParser().parseFromString(await answer.text().catch(() => ""), "text/html");
     const good = answer?.ok && page.querySelector("[data-changes]");
     if (answer?.redirected) { close(); signOn(); return; }
-    if (answer?.status >= 400 && answer.status < 500) { close(); instead(...page.getElementById("main").children); return; }
+    if ([403, 404].includes(answer?.status) && page.getElementById("main")) { close(); instead(...page.getElementById("main").children); return; }
+    if (answer?.ok && !page.querySelector("[data-changes], [data-away]")) { close(); location.reload(); return; } // nothing is left to follow
     setTimeout(() => { asking = false; look(); }, good ? 1000 : 3000);
     if (good) show(page, changed);
     else changed.forEach((each) => heard.add(each));
