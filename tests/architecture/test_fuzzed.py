@@ -7,9 +7,7 @@ database, on a port of its own. ``COVEY_REQUESTS=200`` sends so many to each rou
 import asyncio
 import importlib
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,11 +18,11 @@ import httpx
 import pytest
 import requests
 import schemathesis
-import uvicorn
 from covey_chassis.access import Right, StaffRight
 from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.ids import new_id
 from covey_chassis.testing import Harness, ServiceHarness
+from covey_chassis.testing.streams import serving
 from covey_contracts.identity import AccessCodeIssued, CodeLetter
 from covey_contracts.membership import (
     Address,
@@ -169,24 +167,6 @@ class Fuzzed:
         if path.startswith("/internal/"):
             return self.harness.operator
         return {"Authorization": self.harness.client(self.account_id).headers["Authorization"]}
-
-
-@asynccontextmanager
-async def serving(harness: Harness) -> AsyncIterator[str]:
-    """The service's address, for the block."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(harness.app, log_config=None, lifespan="off", access_log=False)
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # pytest has its own
-        task = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started:
-            await asyncio.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await task
 
 
 async def furnish(harness: Harness) -> tuple[UUID, dict[str, list[str]]]:

@@ -315,6 +315,16 @@ class Visitor:
         await self.sign_on(user_id, PASSWORD)
         return user_id
 
+    async def ask_for_access(self, group: dict[str, Any], email: str) -> str:
+        """As the group's officer, for somebody with this address; the reference number."""
+        await self.go("/access-request")
+        await self.fill(group_number=group["group_number"], company=group["legal_name"])
+        await self.fill(officer_first_name="Olu", officer_last_name="Officer", officer_email=address("olu"))
+        await self.fill(first_name="Prim", last_name="Ary", email=email, email_again=email)
+        await self.press()
+        await self.press("main form[action='/access-request'] button.button:not(.plain)")
+        return self.path.rpartition("/")[2]
+
     async def become_primary(self, group: dict[str, Any], email: str) -> None:
         """With an account of their own, and the code that they are sent."""
         await self.platform.approve_primary(group, email)

@@ -135,15 +135,7 @@ async def cast(platform, browser) -> Cast:
         appointments = (await api.get(f"/v1/groups/{group['group_id']}/appointments")).json()["items"]
     visitor = await Visitor.open(browser, platform)
     prim = address("prim")
-    references = []
-    for email in (prim, address("next")):
-        await visitor.go("/access-request")
-        await visitor.fill(group_number=group["group_number"], company=group["legal_name"])
-        await visitor.fill(officer_first_name="Olu", officer_last_name="Officer", officer_email=address("olu"))
-        await visitor.fill(first_name="Prim", last_name="Ary", email=email, email_again=email)
-        await visitor.press()
-        await visitor.press("main form[action='/access-request'] button.button:not(.plain)")
-        references.append(visitor.path.rpartition("/")[2])
+    references = [await visitor.ask_for_access(group, email) for email in (prim, address("next"))]
     staff = await Visitor.open(browser, platform)
     await staff.sign_on_as_staff()
     await staff.go(f"/staff/access-requests/{references[0]}")
@@ -304,15 +296,9 @@ async def test_a_dialog_says_what_follows_and_escape_leaves_all_as_it_was(
 async def test_a_request_is_declined_with_a_reason_once_one_was_asked(platform, visit, cast, scripts):
     group = await platform.group()
     officer, staff = await visit(scripts=scripts), await visit(scripts=scripts)
-    await officer.go("/access-request")
-    email = address("prim")
-    await officer.fill(group_number=group["group_number"], company=group["legal_name"], officer_first_name="Olu")
-    await officer.fill(officer_last_name="Officer", officer_email=address("olu"))
-    await officer.fill(first_name="Prim", last_name="Ary", email=email, email_again=email)
-    await officer.press()
-    await officer.press("main form[action='/access-request'] button.button:not(.plain)")
+    reference = await officer.ask_for_access(group, address("prim"))
     await staff.sign_on_as_staff()
-    page = f"/staff/access-requests/{officer.path.rpartition('/')[2]}"
+    page = f"/staff/access-requests/{reference}"
     await staff.go(page)
 
     await staff.confirm("main a[href$='/decline']", "/decline")

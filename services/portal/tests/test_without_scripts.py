@@ -129,14 +129,7 @@ async def test_a_primary_changes_rights_of_a_user_of_the_firm_and_of_one_of_its_
 async def test_an_officer_finds_where_a_request_stands(platform, visit):
     group = await platform.group()
     visitor = await visit(scripts=False)
-    await visitor.go("/access-request")
-    email = address("prim")
-    await visitor.fill(group_number=group["group_number"], company=group["legal_name"], officer_first_name="Olu")
-    await visitor.fill(officer_last_name="Officer", officer_email=address("olu"))
-    await visitor.fill(first_name="Prim", last_name="Ary", email=email, email_again=email)
-    await visitor.press()
-    await visitor.press("main form[action='/access-request'] button.button:not(.plain)")
-    reference = visitor.path.rpartition("/")[2]
+    reference = await visitor.ask_for_access(group, address("prim"))
 
     await visitor.go("/access-request/status")
     await visitor.fill(reference="0000-0000-0000-0000")

@@ -24,32 +24,40 @@ class Heard:
 
 
 @asynccontextmanager
-async def served(harness: Harness) -> AsyncIterator[Callable[[httpx.AsyncClient], httpx.AsyncClient]]:
-    """The service over TCP for the block: it makes of a client one of the same person that connects.
-
-    All streams end with the block, and it serves no other one after it.
-    """
-    server = uvicorn.Server(uvicorn.Config(harness.app, port=0, log_config=None, lifespan="off"))
+async def serving(harness: Harness) -> AsyncIterator[str]:
+    """The service over TCP for the block: its URL. What is endless must have been told to stop before the block ends."""
+    server = uvicorn.Server(uvicorn.Config(harness.app, port=0, log_config=None, lifespan="off", access_log=False))
     task = asyncio.create_task(server.serve())
 
     async def started() -> bool:
         return server.started
 
     await eventually(started)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     try:
-        async with AsyncExitStack() as clients:
-
-            def connecting(client: httpx.AsyncClient) -> httpx.AsyncClient:
-                made = httpx.AsyncClient(base_url=url, headers=client.headers, timeout=10)
-                clients.push_async_callback(made.aclose)
-                return made
-
-            yield connecting
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
-        harness.context.stopping.set()
         server.should_exit = True
         await task
+
+
+@asynccontextmanager
+async def served(harness: Harness) -> AsyncIterator[Callable[[httpx.AsyncClient], httpx.AsyncClient]]:
+    """The service over TCP for the block: it makes of a client one of the same person that connects.
+
+    All streams end with the block, and it serves no other one after it.
+    """
+    async with serving(harness) as url:
+        try:
+            async with AsyncExitStack() as clients:
+
+                def connecting(client: httpx.AsyncClient) -> httpx.AsyncClient:
+                    made = httpx.AsyncClient(base_url=url, headers=client.headers, timeout=10)
+                    clients.push_async_callback(made.aclose)
+                    return made
+
+                yield connecting
+        finally:
+            harness.context.stopping.set()
 
 
 async def heard(api: httpx.AsyncClient, path: str, *, last_event_id: str | None = None) -> AsyncIterator[Heard]:
