@@ -3,12 +3,13 @@
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from covey_local.kafka import genuine
+from covey_local.kafka import genuine, jars
 from covey_local.processes import StartFailed
 from jgo.maven import MavenContext
 
@@ -21,6 +22,7 @@ COORDINATE = "org.example:thing:1.0"
 def repository(*answers: str) -> Iterator[dict[str, str]]:
     """A Maven repository whose first answers to who wants the jar are these; all later ones are as the last."""
     left = list(answers)
+    two = threading.Barrier(2)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -28,6 +30,10 @@ def repository(*answers: str) -> Iterator[dict[str, str]]:
                 self.send_error(404)
                 return
             answer = left.pop(0) if len(left) > 1 else left[0]
+            if answer == "slow":
+                with suppress(threading.BrokenBarrierError):
+                    two.wait(timeout=1)  # for another to ask meanwhile
+                answer = "good"
             if answer == "hang up":
                 self.connection.close()
                 return
@@ -72,3 +78,14 @@ def test_who_never_gets_it_is_told_which_and_why(broken: str, said: str, tmp_pat
         genuine(MavenContext(repo_cache=tmp_path, remote_repos=repositories), COORDINATE, CHECKSUM, pauses_s=[0, 0, 0])
     assert COORDINATE in str(why.value)
     assert said in str(why.value)
+
+
+def test_two_that_start_at_once_with_an_empty_cache_fetch_it_once(tmp_path: Path) -> None:
+    with repository("slow") as repositories, ThreadPoolExecutor(2) as both:
+        starts = [
+            both.submit(jars, tmp_path / "cache", lock=f"{COORDINATE} {CHECKSUM}\n", repositories=repositories)
+            for _ in range(2)
+        ]
+        (one,), (other,) = (start.result() for start in starts)
+    assert one == other
+    assert one.read_bytes() == JAR

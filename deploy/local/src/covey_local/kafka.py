@@ -6,14 +6,16 @@
 
 import asyncio
 import base64
+import fcntl
 import hashlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -242,23 +244,55 @@ def _cluster_id(folder: Path) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(os.fsencode(folder.resolve())).digest()[:16]).decode().rstrip("=")
 
 
-def jars(cache: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
-    """The broker's jars, downloaded into ``cache`` if need be. Raises ``StartFailed`` when one cannot be had."""
-    complete = cache / f"kafka-{hashlib.sha256(_lock_text().encode()).hexdigest()[:16]}.json"
-    if complete.exists():
-        paths = [cache / relative for relative in json.loads(complete.read_text())]
-        if all(path.exists() for path in paths):
-            return paths
-    locked = [line.split() for line in _lock_text().splitlines()]
-    paths = []
-    with ThreadPoolExecutor(8) as pool:
-        for done, path in enumerate(
-            pool.map(lambda entry: genuine(MavenContext(repo_cache=cache), *entry), locked), start=1
-        ):
-            paths.append(path)
-            progress(done, len(locked))
-    complete.write_text(json.dumps([str(path.relative_to(cache)) for path in paths]))
-    return paths
+def jars(
+    cache: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    lock: str | None = None,
+    repositories: dict[str, str] | None = None,
+) -> list[Path]:
+    """The jars that ``lock`` names, the broker's if none is given, downloaded into ``cache`` if need be.
+
+    Of several processes with one cache, one downloads while the others wait. ``repositories`` are where from, by their
+    names: Maven Central if none are given. Raises ``StartFailed`` when a jar cannot be had.
+    """
+    lock = lock or (files("covey_local") / LOCK).read_text()
+    complete = cache / f"kafka-{hashlib.sha256(lock.encode()).hexdigest()[:16]}.json"
+    if found := _complete(complete):
+        return found
+    with _alone(cache):
+        if found := _complete(complete):  # another process was quicker
+            return found
+        entries = [line.split() for line in lock.splitlines()]
+
+        def fetched(entry: list[str]) -> Path:
+            return genuine(MavenContext(repo_cache=cache, remote_repos=repositories), *entry)
+
+        paths = []
+        with ThreadPoolExecutor(8) as pool:
+            for done, path in enumerate(pool.map(fetched, entries), start=1):
+                paths.append(path)
+                progress(done, len(entries))
+        write_private(complete, json.dumps([str(path.relative_to(cache)) for path in paths]))
+        return paths
+
+
+def _complete(note: Path) -> list[Path]:
+    """The jars that the note of a finished download names; none when it was not finished, or one is gone."""
+    try:
+        paths = [note.parent / relative for relative in json.loads(note.read_text())]
+    except FileNotFoundError:
+        return []
+    return paths if all(path.exists() for path in paths) else []
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """No other process, or thread, is in here for the same cache. The system forgets a killed one."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def genuine(maven: MavenContext, coordinate: str, checksum: str, *, pauses_s: Sequence[float] = PAUSES_S) -> Path:
@@ -288,10 +322,6 @@ def genuine(maven: MavenContext, coordinate: str, checksum: str, *, pauses_s: Se
 
 def _checksum(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-def _lock_text() -> str:
-    return (files("covey_local") / LOCK).read_text()
 
 
 def _write_lock(cache: Path) -> None:
