@@ -13,6 +13,7 @@ import httpx
 import pytest
 from covey_local import processes, topology
 from covey_local.attach import Operator
+from covey_local.book_import import BookImport, sample_book
 from covey_local.cli import app
 from covey_local.commands.book import SAMPLE_GROUPS
 from covey_local.databases import connected, database_urls
@@ -197,6 +198,18 @@ async def test_a_killed_service_is_started_again_said_and_listed_anew(platform):
     assert "renewals was killed by signal 9; it is started again in 0.2 s." in platform.said.read_text()
     assert platform.run["pids"]["renewals"] != before
     assert httpx.get(f"{platform.run['services']['renewals']}/readyz").status_code == 200
+
+
+def test_an_import_is_followed_while_its_service_is_killed_and_started_again(platform):
+    reports = BookImport(
+        platform.run, sample_book(2_000, Operator.of(platform.run, "membership").today().today)
+    ).reports()
+    first = next(reports)
+    processes.kill_group(platform.run["pids"]["membership"])
+    *_, last = reports
+
+    assert first.status != "done", "it was killed in the middle"
+    assert (last.status, last.rows_done, last.refused) == ("done", 2_000, 0)
 
 
 def test_the_date_moves_for_all_services_and_never_back(platform, covey):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import date
+from http import HTTPStatus
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from covey_local.refused import Refused, why
 from covey_local.sign_on import as_staff
 
 POLL_S = 0.1
+PATIENCE_S = 60.0
 
 
 class Report(BaseModel):
@@ -56,12 +58,27 @@ class BookImport:
         self._path = answer.headers["Location"]
 
     def reports(self) -> Iterator[Report]:
-        """How far it is, again and again until it is done."""
+        """How far it is, again and again until it is done. A membership that is not well for a while is waited for.
+
+        Raises:
+            Refused: it has refused to say, or was not well for ``PATIENCE_S``.
+        """
+        patient_until = time.monotonic() + PATIENCE_S
         while True:
-            report = Report.model_validate(self._http.get(self._path).raise_for_status().json())
-            yield report
-            if report.status == "done":
-                return
+            try:
+                answer = self._http.get(self._path)
+            except httpx.TransportError as error:  # it is being started again
+                if time.monotonic() > patient_until:
+                    raise Refused(f"Membership does not answer: {error}.") from error
+            else:
+                if answer.is_success:
+                    report = Report.model_validate(answer.json())
+                    yield report
+                    if report.status == "done":
+                        return
+                    patient_until = time.monotonic() + PATIENCE_S
+                elif answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > patient_until:
+                    raise Refused(why(answer))
             time.sleep(POLL_S)
 
     def write_errors(self, file: Path) -> None:
