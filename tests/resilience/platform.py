@@ -127,6 +127,8 @@ class Group:
     id: str
     number: str
     firm_number: str | None = None
+    transaction_id: str | None = None
+    """One that a test has saved, if it has."""
 
 
 @dataclass(frozen=True)
@@ -262,6 +264,26 @@ class Platform:
         grant_id = await self.add_user(group, primary, user, *(rights or ("group.update", "renewals.view")))
         await self.redeem(user)
         return Team(group, primary, user, grant_id)
+
+    async def with_transaction(self, team: Team) -> Team:
+        """The same with a transaction that the primary has saved, on the group's renewal."""
+        base = f"/v1/groups/{team.group.id}"
+
+        async def available() -> str | None:
+            answer = await self.settled("GET", "renewals", f"{base}/renewals")
+            listed = answer.json()["items"] if answer.is_success else []
+            return next((each["renewal_id"] for each in listed if each["status"] == "available"), None)
+
+        async def opened() -> httpx.Response | None:
+            new = {"renewal_id": await eventually(available)}
+            answer = await self.settled("POST", "transactions", f"{base}/transactions", by=team.primary, json=new)
+            return answer if answer.is_success else None  # transactions may not have heard of the renewal yet
+
+        answer = await eventually(opened)
+        assert answer is not None
+        path, version = answer.headers["Location"], {"If-Match": answer.headers["ETag"]}
+        await self.send("PUT", "transactions", f"{path}/draft", by=team.primary, json={}, headers=version)
+        return replace(team, group=replace(team.group, transaction_id=path.rpartition("/")[2]))
 
     async def primary(self, group: Group) -> Person:
         """Somebody who is new becomes the group's primary administrator."""
@@ -410,6 +432,10 @@ def reads_of(service: str, group: Group) -> Sequence[tuple[str, bool]]:
     return {
         "membership": ((f"/v1/groups/{group.id}", True), (f"/v1/groups?group_number={group.number}", False)),
         "renewals": ((f"/v1/groups/{group.id}/renewals", True), (f"/v1/book?q={group.number}", False)),
+        "transactions": (
+            (f"/v1/groups/{group.id}/transactions/{group.transaction_id}", True),
+            (f"/v1/transactions?group_number={group.number}", False),
+        ),
         "identity": ((f"/v1/groups/{group.id}/appointments", True), ("/v1/access/groups", False)),
     }[service]
 

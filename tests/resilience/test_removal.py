@@ -83,15 +83,15 @@ async def keeps_claim(clients: Clients, removal: Removal, before: set[str]) -> N
 
 
 async def test_nobody_answers_who_was_removed_while_their_clients_read_and_write(platform):
-    team = await platform.team()
+    team = await platform.with_transaction(await platform.team())
     clients = await Clients.of(platform, team.user, team.group)
-    everywhere = ("membership", "renewals", "identity")
+    everywhere = ("membership", "renewals", "transactions", "identity")
     async with clients.hammering(*everywhere):
         await clients.have_seen(*everywhere)
         removal = await platform.remove(team)
         before = await clients.committed()
         version = await platform.version(team.group)
-        await clients.are_refused("membership", "renewals", "identity", after=removal.at, times=10)
+        await clients.are_refused(*everywhere, after=removal.at, times=10)
     told("readers and writers", removal)
 
     await keeps_claim(clients, removal, before)

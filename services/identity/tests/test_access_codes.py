@@ -105,6 +105,15 @@ def test_the_drawer_of_a_code_depends_on_the_secret_and_holds_many_codes() -> No
     assert 0 <= bucket(CODE, "a secret") < 2**20
 
 
+async def test_of_a_code_there_is_a_hash_by_argon2id_alone(story: Story) -> None:
+    *_, code = await invited(story)
+
+    kept = await run(story.covey, "SELECT hash, to_jsonb(access_code)::text FROM access_code")
+
+    assert {hashed.rpartition("$v=")[0] for hashed, _ in kept} == {"$argon2id"}
+    assert not [row for _, row in kept if clear(code) in row.replace("-", "")]
+
+
 async def test_a_code_is_taken_however_it_is_typed(story: Story) -> None:
     _, _, person, _, code = await invited(story)
 

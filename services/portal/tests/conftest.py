@@ -5,15 +5,21 @@
 themselves, so that it is in nobody's way.
 """
 
+import asyncio
 import json
 import os
 import shutil
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 from covey_local.home import RunFile
 from covey_local.stack import Stack
+from covey_portal.app import create_app
+from covey_portal.settings import PortalSettings
 from playwright.async_api import Browser, async_playwright
 
 from .people import Platform, Visitor
@@ -39,6 +45,28 @@ async def platform(tmp_path_factory) -> AsyncIterator[Platform]:
         stack.infrastructure.delete()
 
 
+@pytest.fixture
+def another_portal(platform) -> Callable[..., AbstractAsyncContextManager[Platform]]:
+    """The same platform with a portal of other settings, for the block."""
+
+    @asynccontextmanager
+    async def running(**different: str) -> AsyncIterator[Platform]:
+        with socket.create_server(("127.0.0.1", 0)) as listens:
+            url = f"http://localhost:{listens.getsockname()[1]}"
+            services = {f"{name}_url": at for name, at in platform.run["services"].items() if name != "notifications"}
+            app = create_app(PortalSettings(**{"portal_url": url, **services, **different}))
+            server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+            serving = asyncio.create_task(server.serve(sockets=[listens]))
+            try:
+                yield Platform({**platform.run, "portal": url})
+            finally:
+                app.state.stopping.set()
+                server.should_exit = True
+                await serving
+
+    return running
+
+
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     path = os.environ.get("COVEY_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -58,8 +86,8 @@ async def visit(platform, browser) -> AsyncIterator[Callable[..., Awaitable[Visi
     """Opens a browser of somebody's own; nothing may go wrong in it that a browser notices."""
     visitors: list[Visitor] = []
 
-    async def open_one(**how: object) -> Visitor:
-        visitor = await Visitor.open(browser, platform, **how)
+    async def open_one(*, at: Platform = platform, **how: object) -> Visitor:
+        visitor = await Visitor.open(browser, at, **how)
         visitors.append(visitor)
         return visitor
 

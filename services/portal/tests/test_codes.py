@@ -29,6 +29,7 @@ async def complaint(visitor: Visitor, code: str) -> str:
     await visitor.fill(code=code)
     await visitor.press("main form button.button")
     assert await visitor.page.input_value("#code") == ""
+    assert code.replace("-", "") not in (await visitor.page.content()).replace("-", "")
     return await visitor.page.inner_text("#problem")
 
 
@@ -42,6 +43,20 @@ async def expire(platform, email: str) -> None:
             """,
             email,
         )
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+async def test_a_wrong_code_on_the_home_page_is_complained_of_and_not_given_back(visit, scripts):
+    visitor = await visit(scripts=scripts)
+    await visitor.register_and_sign_on(address("wrong"), "Wro", "Ng")
+    await visitor.go("/")
+
+    await visitor.fill(code="7F3K-9QWD-2MXR-01TA")
+    await visitor.press("main form[action='/access-code'] button")
+
+    assert await visitor.page.locator("#code-complaint").count() == 1
+    assert "7F3K" not in await visitor.page.content()
 
 
 @pytest.mark.timeout(300)

@@ -11,6 +11,8 @@ WAYS = [
     pytest.param("es-US", True, id="spanish"),
 ]
 REMOVED = {"en-US": "Removed everywhere", "es-US": "Acceso quitado en todas partes"}
+MAILED_CODE = {"en-US": "Your access begins when", "es-US": "Su acceso comienza cuando"}
+MAILED_END = {"en-US": "has ended", "es-US": "ha terminado"}
 GONE = {"en-US": "You no longer have access to this group", "es-US": "Ya no tiene acceso a este grupo"}
 
 
@@ -46,6 +48,7 @@ async def test_from_the_officers_form_to_a_removed_user(platform, visit, languag
     primary = await visit(**how)
     await primary.register_and_sign_on(prim, "Prim", "Ary")
     code = await platform.code(prim, group["legal_name"])
+    assert MAILED_CODE[language] in await platform.mail(prim, code)
     await primary.fill(code=code.lower().replace("-", " "))
     await primary.press("main form[action='/access-code'] button")
     await primary.press(f"main a[href='{home}']")
@@ -62,7 +65,9 @@ async def test_from_the_officers_form_to_a_removed_user(platform, visit, languag
 
     secondary = await visit(**how)
     await secondary.register_and_sign_on(second, "Sec", "Ondary")
-    await secondary.fill(code=await platform.code(second, group["legal_name"]))
+    code = await platform.code(second, group["legal_name"])
+    assert MAILED_CODE[language] in await platform.mail(second, code)
+    await secondary.fill(code=code)
     await secondary.press("main form[action='/access-code'] button")
     await secondary.press(f"main a[href='{home}']")
     await secondary.press(f"main a[href='{home}/renewals']")
@@ -74,6 +79,8 @@ async def test_from_the_officers_form_to_a_removed_user(platform, visit, languag
     await primary.confirm("a[href$='/removal']", "/removal")
     await primary.page.locator("#progress .said.good").wait_for()
     assert REMOVED[language] in await primary.page.inner_text("#progress")
+
+    await platform.mail(second, MAILED_END[language])
 
     # What the secondary still had on their screen is gone, and cannot be had again.
     if scripts:

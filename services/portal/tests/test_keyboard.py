@@ -1,5 +1,10 @@
 """Signing on, entering a code, giving access and taking it away, without a mouse; where one is can always be seen."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from playwright.async_api import Page
 
@@ -78,6 +83,49 @@ async def test_all_of_it_by_keys_alone(platform, visit):
     await page.locator("#progress .said.good").wait_for()
     await enter(page, f"main a[href='{home}']")
     assert sec not in await page.inner_text("main")
+
+
+@pytest.mark.timeout(300)
+async def test_while_a_change_is_on_its_way_one_stays_where_one_is(platform, visit):
+    """The part that says how far it is comes anew several times; a service that stands still makes it last."""
+    group, sec = await platform.group(), address("sec")
+    home = f"/groups/{group['group_id']}"
+    primary = await visit()
+    await primary.become_primary(group, address("prim"))
+    await primary.add_user(group, sec, "Sec", "Ondary")
+    page = primary.page
+    await primary.go(home)
+    await tab_to(page, "main a[href$='/removal']")
+    await page.keyboard.press("Enter")
+    await page.locator("dialog[open]").wait_for()
+
+    with standing_still(platform.run["pids"]["renewals"]):
+        await enter(page, "dialog[open] button.grave")
+        await page.locator("#progress .progress").wait_for()
+        back = f"main a[href='{home}']"
+        await tab_to(page, back)
+        for _ in range(3):
+            async with page.expect_response(lambda answer: "/changes/" in answer.url):
+                pass
+        assert await page.locator("#progress .progress").is_visible()
+        assert (await page.evaluate(HERE, back))["wanted"], "it came anew under who is elsewhere"
+    await page.locator("#progress .said.good").wait_for()
+
+    here = await page.evaluate(HERE, back)
+    assert here["wanted"]
+    assert here["seen"]
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+    assert sec not in await page.inner_text("main")
+
+
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.timeout(100)

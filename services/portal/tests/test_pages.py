@@ -236,6 +236,16 @@ async def faults(visitor: Visitor) -> list[str]:
     headings = await page.locator("main h1").count()
     if headings != 1:
         found.append(f"{headings} headings of the first rank")
+    found += [
+        f"{count} of {landmark}"
+        for landmark in ("banner", "main", "contentinfo")
+        if (count := await page.get_by_role(landmark).count()) != 1
+    ]
+    names = await page.locator("nav").evaluate_all("all => all.map(each => each.ariaLabel)")
+    if not names or not all(names) or len({*names}) < len(names):
+        found.append(f"parts to navigate by that nobody can tell apart: {names}")
+    if await page.locator("body > :first-child").get_attribute("href") != "#main":
+        found.append("it does not begin with a way past the navigation")
     return found
 
 
@@ -441,6 +451,7 @@ async def test_a_second_factor_is_set_up_and_asked_for(visit):
     await visitor.fill(code="000000")
     await visitor.press()
     assert await visitor.page.locator("#problem").count() == 1
+    assert await visitor.page.input_value("#code") == ""
     held = {each["value"] for each in await visitor.page.context.cookies()}
     await visitor.fill(code=recovery[0])
     await visitor.press()

@@ -212,7 +212,11 @@ async def _facts(
         await lock_for_acting(session, account_id, group_id)
         await failpoint("access.after_locks")
     asked = {"account_id": account_id, "group_id": group_id, "session_id": session_id, "key_id": key_id}
-    sight = {"sight_group": str(group_id or ""), "sight_account": "" if group_id else str(account_id)}
+    sight = {
+        "sight_group": str(group_id or ""),
+        "sight_account": "" if group_id else str(account_id),
+        "plans": "auto" if group_id else "force_custom_plan",
+    }
     found = (await session.execute(_FACTS, asked | sight)).one()
     await failpoint("access.after_check")
     if not found.fresh:
@@ -264,8 +268,13 @@ _FACTS = text(
              WHERE kind = 'staff' AND id = CAST(:account_id AS uuid) AND active) AS staff,
            (SELECT jsonb_agg(jsonb_build_object('rights', rights, 'units', billing_units)) FROM access_held
              WHERE account_id = CAST(:account_id AS uuid) AND group_id = CAST(:group_id AS uuid)) AS held,
-           set_config('covey.group', :sight_group, true), set_config('covey.account', :sight_account, true)
+           set_config('covey.group', :sight_group, true), set_config('covey.account', :sight_account, true),
+           set_config('plan_cache_mode', :plans, true)
       FROM access_applier AS applier
     """  # noqa: S608
 )
-"""What it sets is what the transaction sees of guarded tables: one group, or all that the account holds something in."""
+"""What it sets is what the transaction sees of guarded tables: one group, or all that the account holds something in.
+
+Those may be none or ten thousand, so that their queries are planned for each account: a plan for all of them took thirty
+times as long for whoever has many.
+"""
