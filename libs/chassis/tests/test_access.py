@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from covey_chassis.access import By, InSight, Right, StaffRight, public, requires, sees, signed_on, staff
+from covey_chassis.access.checking import MANY
 from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.access.rights import IMPLIED, with_implied
 from covey_chassis.access.tokens import AUDIENCE, ISSUER, SKEW_S, SignOnNeeded, SignOnUnverified, Verifier, issue
@@ -309,6 +310,16 @@ async def test_a_list_shows_what_one_sees_and_staff_see_everything(toy):
     assert (await one.get("/v1/groups")).json() == [str(GROUP)]
     assert (await other.get("/v1/groups")).json() == []
     assert len((await toy.api.get("/v1/groups")).json()) == 2
+
+
+@pytest.mark.parametrize("groups", [MANY - 1, MANY], ids=["few", "many"])
+async def test_whoever_has_many_groups_sees_these_and_no_others(toy, groups):
+    """The queries are other ones then."""
+    theirs = {new_id(): [Right.BILLING_VIEW] for _ in range(groups - 1)}
+    one = await toy.person(theirs | {GROUP: [Right.MEMBERS_VIEW]})
+    await toy.person({new_id(): [Right.BILLING_VIEW]})
+
+    assert (await one.get("/v1/groups")).json() == sorted(map(str, theirs))
 
 
 async def test_staff_do_what_their_own_rights_allow(toy):

@@ -132,7 +132,7 @@ _DATABASE = text("SELECT oid FROM pg_database WHERE datname = current_database()
 
 
 def _of(sight: Sight) -> ColumnElement[str]:
-    groups = literal("") if sight.everything else sight.listed()
+    groups = literal("") if sight.everything else sight.fingerprint()
     named = func.concat_ws(" ", func.pg_postmaster_start_time(), _DATABASE.scalar_subquery(), sight.everything, groups)
     return func.encode(func.sha256(func.convert_to(named, "UTF8")), "hex")
 

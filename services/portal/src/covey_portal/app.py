@@ -114,7 +114,9 @@ async def _refused(request: Request, error: Exception) -> Response:
         return sign_on_first(request)
     if error.status in (403, 404):
         return error_page(request.scope, http_fault(error.status))
-    return page(request, "error.html", status=error.status, heading=NOT_NOW, text=sentence_of(error), reference="")
+    return await page(
+        request, "error.html", status=error.status, heading=NOT_NOW, text=sentence_of(error), reference=""
+    )
 
 
 async def _away(request: Request, _error: Exception) -> Response:

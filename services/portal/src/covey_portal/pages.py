@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
 from covey_portal import languages, words
-from covey_portal.calling import Answer
+from covey_portal.calling import Json
 from covey_portal.forms import Form
 from covey_portal.languages import N_, NAMES, Language
 from covey_portal.navigation import navigation, waits_at
@@ -88,8 +88,8 @@ def site_of(request: Request) -> Site:
     return cast("Site", request.app.state.site)
 
 
-def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page, or a part of one.
+async def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page, or a part of one. What the navigation counts is asked for last: a page follows what changes after the first.
 
     Args:
         request: whose language, theme and sign-on it is made for.
@@ -100,14 +100,20 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     form = values.get("form")
     if isinstance(form, Form) and form.bad and status == HTTPStatus.OK:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-    return HTMLResponse(render(request, template, **values), status)
+    me = _me(request)
+    is_part = "hx-request" in request.headers  # which has no navigation
+    waiting = await me.waiting() if me and not is_part else None
+    return HTMLResponse(render(request, template, waiting=waiting, **values), status)
 
 
-def render(request: Request, template: str, **values: Any) -> str:
-    """The page's text."""
+def _me(request: Request) -> SignedOn | None:
+    return getattr(request.state, "me", None)
+
+
+def render(request: Request, template: str, *, waiting: Json | None = None, **values: Any) -> str:
+    """The page's text. ``waiting`` is what the navigation counts, if that is known."""
     settings, site = settings_of(request), site_of(request)
-    me: SignedOn | None = getattr(request.state, "me", None)
-    waiting: Answer | None = getattr(request.state, "waiting", None)
+    me = _me(request)
     theme = request.cookies.get(THEME_COOKIE, "")
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return (
@@ -115,7 +121,7 @@ def render(request: Request, template: str, **values: Any) -> str:
         .get_template(template)
         .render(
             me=me,
-            waiting=waiting and waiting.body,
+            waiting=waiting,
             brand=settings.brand,
             static=static_addresses(settings),
             theme=theme if theme in THEMES else "system",
@@ -133,14 +139,8 @@ def error_page(scope: Scope, fault: Fault) -> Response:
     """What went wrong, for people: what it means for them, and what they can do."""
     request = Request(scope)
     title, text = ERRORS.get(fault.status, UNEXPECTED if fault.status >= 500 else ERRORS[405])
-    return page(
-        request,
-        "error.html",
-        status=fault.status,
-        heading=title,
-        text=text,
-        reference=scope.get(CORRELATION_ID, "") if fault.status >= 500 else "",
-    )
+    reference = scope.get(CORRELATION_ID, "") if fault.status >= 500 else ""
+    return HTMLResponse(render(request, "error.html", heading=title, text=text, reference=reference), fault.status)
 
 
 # --- static files ---

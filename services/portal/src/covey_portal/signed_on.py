@@ -114,6 +114,21 @@ class SignedOn:
         """What a service answers to a question."""
         return (await self.ask(to, "GET", path, params=params)).body
 
+    async def waiting(self) -> Json | None:
+        """How many transactions wait for them: to be corrected, or for those who review, to be decided.
+
+        None where nothing does that is theirs to do, or where that cannot be said right now.
+        """
+        if not self.who.sees_business or (self.who.staff and not self.who.reviews):
+            return None
+        status = "pending review" if self.who.reviews else "action required"
+        try:
+            async with asyncio.timeout(WAITING_S):
+                counted: Json = await self.get(To.TRANSACTIONS, "/v1/transactions/count", status=status)
+        except (Away, Refused, TimeoutError):
+            return None
+        return counted
+
     async def all(self, to: To, path: str, **params: str | int | bool | None) -> list[Json]:
         """All of a list, page by page: for those that are short by nature, such as one's sessions."""
         found: list[Json] = []
@@ -165,24 +180,7 @@ async def _signed_on(request: Request) -> SignedOn:
     in_background = BACKGROUND in request.headers and request.method == "GET"
     me = await SignedOn.by(services_of(request), session_token_of(request), in_background=in_background)
     request.state.me = me
-    if "hx-request" not in request.headers:  # a part of a page has no navigation
-        request.state.waiting = await _waiting_for(me)
     return me
-
-
-async def _waiting_for(me: SignedOn) -> Answer | None:
-    """How many transactions wait for them: to be corrected, or for those who review, to be decided.
-
-    None where nothing does that is theirs to do, or where that cannot be said right now.
-    """
-    if not me.who.sees_business or (me.who.staff and not me.who.reviews):
-        return None
-    status = "pending review" if me.who.reviews else "action required"
-    try:
-        async with asyncio.timeout(WAITING_S):
-            return await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions/count", params={"status": status})
-    except (Away, Refused, TimeoutError):
-        return None
 
 
 Me = Annotated[SignedOn, Depends(_signed_on)]

@@ -44,7 +44,7 @@ IN_A_REFERENCE = re.compile(r"[^0-9A-Z]")
 
 @router.get("")
 async def show_form(request: Request) -> Response:
-    return page(request, "request_form.html", form=Form())
+    return await page(request, "request_form.html", form=Form())
 
 
 @router.get("/check")
@@ -61,8 +61,8 @@ async def check(request: Request) -> Response:
     if "email" not in form.errors and form["email"].casefold() != form["email_again"].casefold():
         form.errors["email_again"] = NOT_THE_SAME
     if form.bad or form["act"] == "change":
-        return page(request, "request_form.html", form=form)
-    return page(request, "request_check.html", form=form, fields=tuple(FIELDS))
+        return await page(request, "request_form.html", form=form)
+    return await page(request, "request_check.html", form=form, fields=tuple(FIELDS))
 
 
 @router.post("")
@@ -73,7 +73,7 @@ async def submit(request: Request) -> Response:
         taken = await services_of(request).ask(To.IDENTITY, "POST", "/v1/access-requests", json=body, headers=form.key)
     except Refused as refused:
         form.refuse(refused, {**FIELDS, **NOT_SO})
-        return page(request, "request_form.html", form=form)
+        return await page(request, "request_form.html", form=form)
     return RedirectResponse(f"/access-request/{taken.body['reference']}?sent=yes", 303)
 
 
@@ -99,7 +99,7 @@ async def find_status(request: Request, reference: str = "") -> Response:
         except Refused:
             pass
         form.errors["reference"] = NO_SUCH_REFERENCE
-    return page(request, "request_find.html", form=form)
+    return await page(request, "request_find.html", form=form)
 
 
 @router.get("/{reference}/record.pdf")
@@ -114,7 +114,7 @@ async def print_record(request: Request, reference: str) -> Response:
 @router.get("/{reference}")
 async def show_status(request: Request, reference: str, sent: str = "") -> Response:
     found = await services_of(request).ask(To.IDENTITY, "GET", f"/v1/access-requests/{_plain(reference)}")
-    return page(
+    return await page(
         request, "request_status.html", found=found.body, sent=sent == "yes", when=site_of(request).requests_decided
     )
 
@@ -136,7 +136,7 @@ async def list_requests(
 ) -> Response:
     status = status if status in REQUEST_STATUSES else "submitted"
     found = await me.get(To.IDENTITY, "/v1/access-requests", status=status, after=after, limit=25)
-    return page(request, "staff_requests.html", found=found, chosen=status, number=n)
+    return await page(request, "staff_requests.html", found=found, chosen=status, number=n)
 
 
 @staff.get("/{reference}")
@@ -146,7 +146,7 @@ async def show_request(request: Request, me: Me, reference: str) -> Response:
 
 async def _decision_page(request: Request, me: Me, reference: str, form: Form) -> Response:
     found = await me.get(To.IDENTITY, f"/v1/access-requests/{_plain(reference)}/form")
-    return page(request, "staff_request.html", found=found, form=form)
+    return await page(request, "staff_request.html", found=found, form=form)
 
 
 @staff.post("/{reference}/approval")
@@ -171,7 +171,7 @@ async def _decline_page(request: Request, me: Me, reference: str, form: Form) ->
     found = await me.get(To.IDENTITY, f"/v1/access-requests/{_plain(reference)}/form")
     if found["status"] != "submitted" and not form.bad:
         return RedirectResponse(f"/staff/access-requests/{reference}", 303)
-    return page(request, "staff_request_decline.html", found=found, form=form)
+    return await page(request, "staff_request_decline.html", found=found, form=form)
 
 
 @staff.post("/{reference}/decline")

@@ -39,7 +39,7 @@ NEW_PASSWORD = N_("Choose a new password")
 
 @router.get("")
 async def show_account(request: Request, me: Me, said: str = "") -> Response:
-    return page(
+    return await page(
         request,
         "account.html",
         account=await me.get(To.IDENTITY, "/v1/account"),
@@ -70,7 +70,7 @@ async def _try(
 @router.get("/information")
 async def show_information(request: Request, me: Me) -> Response:
     found = await me.ask(To.IDENTITY, "GET", "/v1/account")
-    return _information(request, _as_known(found))
+    return await _information(request, _as_known(found))
 
 
 def _as_known(found: Answer) -> Form:
@@ -78,11 +78,11 @@ def _as_known(found: Answer) -> Form:
     return Form.of(version=found.headers["etag"], **{name: found.body[name] for name in names})
 
 
-def _information(request: Request, form: Form) -> Response:
+async def _information(request: Request, form: Form) -> Response:
     regions = [(region.name, region.name) for region in site_of(request).regions]
     if form["market_region"] not in dict(regions):
         regions.insert(0, (form["market_region"], form["market_region"] or "–"))
-    return page(request, "account_information.html", form=form, regions=regions, names=list(NAMES.items()))
+    return await page(request, "account_information.html", form=form, regions=regions, names=list(NAMES.items()))
 
 
 @router.post("/information")
@@ -107,7 +107,7 @@ async def change_information(request: Request, me: Me) -> Response:
             if form["language"] in LANGUAGES:
                 keep(response, LANGUAGE_COOKIE, form["language"])
             return response
-    return _information(request, form)
+    return await _information(request, form)
 
 
 # --- password ---
@@ -115,7 +115,7 @@ async def change_information(request: Request, me: Me) -> Response:
 
 @router.get("/password")
 async def show_password(request: Request, me: Me) -> Response:
-    return page(request, "account_password.html", form=Form())
+    return await page(request, "account_password.html", form=Form())
 
 
 @router.post("/password")
@@ -125,7 +125,7 @@ async def change_password(request: Request, me: Me) -> Response:
         body = {"password": form.raw("password"), "new_password": form.raw("new_password")}
         if await _try(me, form, "PUT", "/password", body):
             return _done("password")
-    return page(request, "account_password.html", form=form)
+    return await page(request, "account_password.html", form=form)
 
 
 # --- addresses ---
@@ -133,7 +133,7 @@ async def change_password(request: Request, me: Me) -> Response:
 
 @router.get("/addresses/new")
 async def show_new_address(request: Request, me: Me) -> Response:
-    return page(request, "account_address.html", form=Form())
+    return await page(request, "account_address.html", form=Form())
 
 
 @router.post("/addresses/new")
@@ -142,7 +142,7 @@ async def add_address(request: Request, me: Me) -> Response:
     if not form.lacks(email=EMAIL, password=PASSWORD):
         body = {"email": form["email"], "password": form.raw("password")}
         if answer := await _try(me, form, "POST", "/addresses", body, {"email": EMAIL}):
-            return page(
+            return await page(
                 request,
                 "mail_sent.html",
                 email=form["email"],
@@ -150,12 +150,12 @@ async def add_address(request: Request, me: Me) -> Response:
                 hours=answer.body["valid_hours"],
                 minutes=0,
             )
-    return page(request, "account_address.html", form=form)
+    return await page(request, "account_address.html", form=form)
 
 
 @router.get("/addresses/verification")
 async def show_proof(request: Request, me: Me, token: str = "") -> Response:
-    return page(request, "account_proof.html", form=Form.of(token=token))
+    return await page(request, "account_proof.html", form=Form.of(token=token))
 
 
 @router.post("/addresses/verification")
@@ -165,7 +165,7 @@ async def prove_address(request: Request, me: Me) -> Response:
         me, form, "POST", "/addresses/verification", {"token": form["token"]}
     ):
         return _done("proven")
-    return page(request, "account_proof.html", form=form)
+    return await page(request, "account_proof.html", form=form)
 
 
 @router.get("/addresses")
@@ -174,7 +174,7 @@ async def show_address(request: Request, me: Me, number: int = 0, act: str = "ma
     addresses = (await me.get(To.IDENTITY, "/v1/account"))["addresses"]
     if not 0 <= number < len(addresses):
         raise Refused(404, "address-not-found", "")
-    return page(request, "account_address_change.html", form=Form.of(email=addresses[number], act=act))
+    return await page(request, "account_address_change.html", form=Form.of(email=addresses[number], act=act))
 
 
 @router.post("/addresses")
@@ -188,7 +188,7 @@ async def change_address(request: Request, me: Me) -> Response:
                 return _done("taken-out")
         elif await _try(me, form, "PUT", "/addresses/main", body):
             return _done("chosen")
-    return page(request, "account_address_change.html", form=form)
+    return await page(request, "account_address_change.html", form=form)
 
 
 # --- second factor ---
@@ -201,7 +201,7 @@ async def show_second_factor(request: Request, me: Me) -> Response:
 
 async def _factor(request: Request, me: SignedOn, form: Form) -> Response:
     factor = await me.get(To.IDENTITY, "/v1/account/second-factor")
-    return page(request, "second_factor.html", form=form, factor=factor)
+    return await page(request, "second_factor.html", form=form, factor=factor)
 
 
 @router.post("/second-factor")
@@ -210,14 +210,14 @@ async def begin_second_factor(request: Request, me: Me) -> Response:
     if not form.lacks(password=PASSWORD) and (
         answer := await _try(me, form, "POST", "/second-factor", {"password": form.raw("password")})
     ):
-        return _app_page(request, Form(), answer.body["secret"], answer.body["uri"])
+        return await _app_page(request, Form(), answer.body["secret"], answer.body["uri"])
     return await _factor(request, me, form)
 
 
-def _app_page(request: Request, form: Form, secret: str, uri: str) -> Response:
+async def _app_page(request: Request, form: Form, secret: str, uri: str) -> Response:
     """The secret goes back and forth with the form: nobody keeps it for the page."""
     code = Markup(segno.make(uri, micro=False).svg_data_uri(scale=4, border=2))  # noqa: S704 - made of our own image
-    return page(request, "second_factor_app.html", form=form, secret=secret, uri=uri, code=code)
+    return await page(request, "second_factor_app.html", form=form, secret=secret, uri=uri, code=code)
 
 
 @router.get("/second-factor/{step}")
@@ -232,14 +232,14 @@ async def turn_on_second_factor(request: Request, me: Me) -> Response:
     if not form.lacks(code=CODE) and (
         answer := await _try(me, form, "POST", "/second-factor/on", {"code": form["code"]})
     ):
-        return _codes_page(request, answer)
+        return await _codes_page(request, answer)
     if not form["uri"].startswith("otpauth://") or len(form["uri"]) > 500:
         return RedirectResponse("/account/second-factor", 303)
-    return _app_page(request, form, form["secret"], form["uri"])
+    return await _app_page(request, form, form["secret"], form["uri"])
 
 
-def _codes_page(request: Request, answer: Answer) -> Response:
-    return page(request, "recovery_codes.html", codes=answer.body["recovery_codes"])
+async def _codes_page(request: Request, answer: Answer) -> Response:
+    return await page(request, "recovery_codes.html", codes=answer.body["recovery_codes"])
 
 
 @router.post("/second-factor/off")
@@ -249,7 +249,7 @@ async def turn_off_second_factor(request: Request, me: Me) -> Response:
         body = {"password": form.raw("password"), "code": form["code"]}
         if form["act"] == "recovery-codes":
             if answer := await _try(me, form, "POST", "/second-factor/recovery-codes", body):
-                return _codes_page(request, answer)
+                return await _codes_page(request, answer)
         elif await _try(me, form, "POST", "/second-factor/off", body):
             return _done("factor-off")
     return await _factor(request, me, form)
@@ -262,7 +262,7 @@ async def turn_off_second_factor(request: Request, me: Me) -> Response:
 async def list_sessions(request: Request, me: Me) -> Response:
     found = await me.all(To.IDENTITY, "/v1/sessions")
     found.sort(key=lambda each: (not each["is_current"], -datetime.fromisoformat(each["used_at"]).timestamp()))
-    return page(request, "sessions.html", found=found)
+    return await page(request, "sessions.html", found=found)
 
 
 @router.get("/sessions/{session_id}/end")
@@ -271,7 +271,7 @@ async def ask_to_end_session(request: Request, me: Me, session_id: UUID) -> Resp
     found = next((each for each in sessions if each["session_id"] == str(session_id)), None)
     if found is None:
         raise Refused(404, "session-not-found", "")
-    return page(request, "session_end.html", form=Form(), found=found)
+    return await page(request, "session_end.html", form=Form(), found=found)
 
 
 @router.post("/sessions/{session_id}/end")

@@ -30,4 +30,4 @@ async def show_audit(
     if not form.bad:
         group_id = str(group) if group else None
         found = await me.get(To.IDENTITY, "/v1/audit", account_id=account_id, group_id=group_id, after=after, limit=25)
-    return page(request, "staff_audit.html", form=form, found=found, group_id=group, number=n)
+    return await page(request, "staff_audit.html", form=form, found=found, group_id=group, number=n)

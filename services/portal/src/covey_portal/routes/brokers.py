@@ -40,7 +40,7 @@ async def find_firm(request: Request, me: Me, group_id: UUID) -> Response:
         elif broker is not None and broker["firm_id"] == found[0]["id"]:
             form.errors["firm_number"] = ALREADY
         else:
-            return page(request, "broker_check.html", form=form, group=group, firm=found[0], former=broker)
+            return await page(request, "broker_check.html", form=form, group=group, firm=found[0], former=broker)
     return await _broker_page(request, me, group_id, form)
 
 
@@ -75,7 +75,7 @@ async def ask_to_end(request: Request, me: Me, group_id: UUID, appointment_id: U
     broker = await broker_of(me, group_id)
     if broker is None or broker["id"] != str(appointment_id):
         raise Refused(404, "appointment-not-found", "")
-    return page(request, "broker_end.html", form=Form(), group_id=group_id, broker=broker)
+    return await page(request, "broker_end.html", form=Form(), group_id=group_id, broker=broker)
 
 
 @router.post("/{appointment_id}/end")
@@ -94,7 +94,7 @@ async def end(request: Request, me: Me, group_id: UUID, appointment_id: UUID) ->
 async def _broker_page(request: Request, me: SignedOn, group_id: UUID, form: Form) -> Response:
     own = await theirs_or_none(me, To.IDENTITY, f"/v1/access/groups/{group_id}")
     appointments: list[Json] = await me.all(To.IDENTITY, f"/v1/groups/{group_id}/appointments")
-    return page(
+    return await page(
         request,
         "broker.html",
         form=form,

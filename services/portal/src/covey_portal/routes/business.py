@@ -1,5 +1,6 @@
 """Renewals and transactions, to be listed, opened and read (R-19, R-22, R-23, R-40, R-41)."""
 
+import asyncio
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -28,7 +29,7 @@ def _firm(me: SignedOn, wanted: str | None) -> str | None:
 @router.get("/renewals")
 async def list_months(request: Request, me: Me, firm: str | None = None) -> Response:
     months = await me.get(To.RENEWALS, "/v1/renewals/months", firm_number=_firm(me, firm))
-    return page(request, "renewals.html", months=months, firm=_firm(me, firm) or "")
+    return await page(request, "renewals.html", months=months, firm=_firm(me, firm) or "")
 
 
 @router.get("/renewals/{month}")
@@ -37,7 +38,7 @@ async def list_renewals(
 ) -> Response:
     number = _firm(me, firm)
     found = await me.get(To.RENEWALS, "/v1/renewals", month=month, firm_number=number, after=after, limit=A_PAGE)
-    return page(request, "renewals_of_month.html", found=found, of=month, number=n, **_pages(request, found, n))
+    return await page(request, "renewals_of_month.html", found=found, of=month, number=n, **_pages(request, found, n))
 
 
 @router.get("/book")
@@ -58,7 +59,7 @@ async def show_book(
         if refused.status != 422:
             raise
         form.problem = NOT_FOUND_SO
-    return page(
+    return await page(
         request, "book.html", form=form, found=found or _NOTHING, number=n, **_pages(request, found or _NOTHING, n)
     )
 
@@ -71,7 +72,7 @@ _NONE: Json = {"count": 0, "more": False}
 async def list_renewals_of_group(request: Request, me: Me, group_id: UUID) -> Response:
     group = await me.get(To.IDENTITY, f"/v1/access/groups/{group_id}")
     found = await me.all(To.RENEWALS, f"/v1/groups/{group_id}/renewals")
-    return page(request, "renewals_of_group.html", found=found, group=group)
+    return await page(request, "renewals_of_group.html", found=found, group=group)
 
 
 FILTERS = ("status", "group_number", "created_from", "created_to", "q")
@@ -94,15 +95,18 @@ async def list_transactions(
         order = {"sort": sort.removeprefix("-"), "order": "desc" if sort.startswith("-") else "asc"}
         listed = {"after": after, "limit": A_PAGE, **order, **sought}
         answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions", params=listed)
-        found, changes = answer.body, changes_after(request, answer)
-        counted = await me.get(To.TRANSACTIONS, "/v1/transactions/count", **sought)
-        if not filtered and after is None and not me.who.staff:
-            asked = await me.get(To.TRANSACTIONS, "/v1/transactions", status="action required", limit=A_PAGE)
+        found, changes = answer.body, changes_after(answer)
+        count = me.get(To.TRANSACTIONS, "/v1/transactions/count", **sought)
+        if filtered or after is not None or me.who.staff:
+            counted = await count
+        else:
+            sent_back = me.get(To.TRANSACTIONS, "/v1/transactions", status="action required", limit=A_PAGE)
+            counted, asked = await asyncio.gather(count, sent_back)
     except Refused as refused:
         if refused.status != 422:
             raise
         form.problem = NOT_FOUND_SO
-    return page(
+    return await page(
         request,
         "transactions.html",
         form=form,
@@ -132,7 +136,7 @@ async def show_transaction(request: Request, me: Me, transaction_id: UUID) -> Re
     answer = await me.ask(To.TRANSACTIONS, "GET", f"/v1/transactions/{transaction_id}")
     group_id = answer.body["group"]["group_id"]
     found = await me.get(To.TRANSACTIONS, f"/v1/groups/{group_id}/transactions/{transaction_id}")
-    return page(request, "transaction.html", found=found, changes=changes_after(request, answer))
+    return await page(request, "transaction.html", found=found, changes=changes_after(answer))
 
 
 # --- the carrier's reviewers ---
@@ -141,11 +145,11 @@ async def show_transaction(request: Request, me: Me, transaction_id: UUID) -> Re
 @router.get("/staff/reviews")
 async def list_reviews(request: Request, me: Me, after: str | None = None, n: int = 1) -> Response:
     answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/reviews", params={"after": after, "limit": A_PAGE})
-    found, changes = answer.body, changes_after(request, answer)
-    return page(request, "reviews.html", found=found, changes=changes, number=n, **_pages(request, found, n))
+    found, changes = answer.body, changes_after(answer)
+    return await page(request, "reviews.html", found=found, changes=changes, number=n, **_pages(request, found, n))
 
 
 @router.get("/staff/reviews/{transaction_id}")
 async def show_review(request: Request, me: Me, transaction_id: UUID) -> Response:
     answer = await me.ask(To.TRANSACTIONS, "GET", f"/v1/reviews/{transaction_id}")
-    return page(request, "transaction.html", found=answer.body, changes=changes_after(request, answer))
+    return await page(request, "transaction.html", found=answer.body, changes=changes_after(answer))

@@ -18,7 +18,7 @@ CODE = N_("Enter the access code")
 
 @router.get("")
 async def show_code(request: Request, me: Me) -> Response:
-    return page(request, "code.html", form=Form())
+    return await page(request, "code.html", form=Form())
 
 
 @router.post("")
@@ -34,10 +34,10 @@ async def enter_code(request: Request, me: Me) -> Response:
             form.refuse(refused, {"code": CODE})
         else:
             return RedirectResponse(f"/access-code/entered/{redeemed.body['group_id']}", 303)
-    return page(request, "code.html", form=form)
+    return await page(request, "code.html", form=form)
 
 
 @router.get("/entered/{group_id}")
 async def show_entered(request: Request, me: Me, group_id: UUID) -> Response:
     group = await me.get(To.IDENTITY, f"/v1/access/groups/{group_id}")
-    return page(request, "code_entered.html", group=group)
+    return await page(request, "code_entered.html", group=group)

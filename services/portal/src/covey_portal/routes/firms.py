@@ -26,7 +26,7 @@ async def list_firms(request: Request, me: Me, firm_number: str = "", after: str
     """By number; the carrier's book names them."""
     wanted = firm_number.strip()[:100]
     found = await me.get(To.IDENTITY, "/v1/firms", firm_number=wanted or None, after=after, limit=25)
-    return page(request, "staff_firms.html", form=Form.of(firm_number=wanted), found=found, number=n)
+    return await page(request, "staff_firms.html", form=Form.of(firm_number=wanted), found=found, number=n)
 
 
 @router.get("/{firm_id}")
@@ -70,7 +70,7 @@ async def ask_to_remove(request: Request, me: Me, firm_id: UUID, account_id: UUI
     member = next((each for each in members if each["account_id"] == str(account_id)), None)
     if member is None:
         raise Refused(404, "firm-member-not-found", "")
-    return page(request, "staff_firm_removal.html", form=Form(), firm=firm, member=member)
+    return await page(request, "staff_firm_removal.html", form=Form(), firm=firm, member=member)
 
 
 @router.post("/{firm_id}/members/{account_id}/removal")
@@ -93,9 +93,9 @@ async def _firm(me: SignedOn, firm_id: UUID) -> tuple[Json, list[Json]]:
 
 async def _firm_page(request: Request, me: SignedOn, firm_id: UUID, form: Form, *, said: str = "") -> Response:
     firm, members = await _firm(me, firm_id)
-    return page(request, "staff_firm.html", form=form, firm=firm, members=members, said=said)
+    return await page(request, "staff_firm.html", form=form, firm=firm, members=members, said=said)
 
 
 async def _check_page(request: Request, me: SignedOn, firm_id: UUID, form: Form, person: Json) -> Response:
     firm = await me.get(To.IDENTITY, f"/v1/firms/{firm_id}")
-    return page(request, "staff_firm_check.html", form=form, firm=firm, person=person)
+    return await page(request, "staff_firm_check.html", form=form, firm=firm, person=person)

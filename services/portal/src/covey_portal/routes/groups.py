@@ -46,7 +46,7 @@ SAID = {
 @router.get("")
 async def list_groups(request: Request, me: Me, after: str | None = None, n: int = 1) -> Response:
     found = await me.get(To.IDENTITY, "/v1/access/groups", limit=20, after=after)
-    return page(request, "groups.html", found=found, number=n)
+    return await page(request, "groups.html", found=found, number=n)
 
 
 @router.get("/{group_id}")
@@ -63,7 +63,7 @@ async def show_group(request: Request, me: Me, group_id: UUID, said: str = "", a
     if not (own or profile or managed):
         raise Refused(404, "group-not-found", "")
     found = next((each for each in (managed or {}).get("users", ()) if each["grant_id"] == str(added)), None)
-    return page(
+    return await page(
         request,
         "group.html",
         group_id=group_id,
@@ -128,7 +128,7 @@ def _unit_names(profile: Json | None) -> dict[str, str]:
 
 @router.get("/{group_id}/users/new")
 async def show_new_user(request: Request, me: Me, group_id: UUID) -> Response:
-    return page(
+    return await page(
         request, "user_new.html", form=Form.of(language=language_of(request)), group=await managing(me, group_id)
     )
 
@@ -142,7 +142,7 @@ async def take_new_user(request: Request, me: Me, group_id: UUID) -> Response:
     if "email" not in form.errors and form["email"].casefold() != form["email_again"].casefold():
         form.errors["email_again"] = NOT_THE_SAME
     if form.bad or form["act"] == "change":
-        return page(request, "user_new.html", form=form, group=group)
+        return await page(request, "user_new.html", form=form, group=group)
     return await _rights_page(request, me, group_id, form, group)
 
 
@@ -163,14 +163,14 @@ async def add_user(request: Request, me: Me, group_id: UUID) -> Response:
         except Refused as refused:
             form.refuse(refused, NEW_USER | dict.fromkeys(("first_name", "last_name"), NOT_A_NAME))
             if form.errors.keys() & NEW_USER.keys():
-                return page(request, "user_new.html", form=form, group=group)
+                return await page(request, "user_new.html", form=form, group=group)
         else:
             return RedirectResponse(f"/groups/{group_id}?added={added.body['grant_id']}", 303)
     return await _rights_page(request, me, group_id, form, group)
 
 
 async def _rights_page(request: Request, me: SignedOn, group_id: UUID, form: Form, group: Json) -> Response:
-    return page(request, "user_new_rights.html", form=form, group=group, **await _offer(me, group_id))
+    return await page(request, "user_new_rights.html", form=form, group=group, **await _offer(me, group_id))
 
 
 async def _offer(me: SignedOn, group_id: UUID) -> Json:
@@ -254,7 +254,7 @@ def _as_it_is(found: Answer) -> Form:
 
 
 async def _change_page(request: Request, me: SignedOn, group_id: UUID, form: Form, group: Json, user: Json) -> Response:
-    return page(request, "user_rights.html", form=form, group=group, user=user, **await _offer(me, group_id))
+    return await page(request, "user_rights.html", form=form, group=group, user=user, **await _offer(me, group_id))
 
 
 async def _user(me: SignedOn, group_id: UUID, grant_id: UUID) -> Answer:
@@ -264,11 +264,11 @@ async def _user(me: SignedOn, group_id: UUID, grant_id: UUID) -> Answer:
 @router.get("/{group_id}/users/{grant_id}/removal")
 async def ask_to_remove(request: Request, me: Me, group_id: UUID, grant_id: UUID) -> Response:
     found = await _user(me, group_id, grant_id)
-    return _removal_page(request, group_id, Form(), found.body)
+    return await _removal_page(request, group_id, Form(), found.body)
 
 
-def _removal_page(request: Request, group_id: UUID, form: Form, user: Json) -> Response:
-    return page(request, "user_removal.html", form=form, group_id=group_id, user=user)
+async def _removal_page(request: Request, group_id: UUID, form: Form, user: Json) -> Response:
+    return await page(request, "user_removal.html", form=form, group_id=group_id, user=user)
 
 
 @router.post("/{group_id}/users/{grant_id}/removal")
@@ -280,7 +280,7 @@ async def remove(request: Request, me: Me, group_id: UUID, grant_id: UUID) -> Re
         answer = await me.ask(To.IDENTITY, "DELETE", path, headers=form.key | WAIT)
     except Refused as refused:
         form.refuse(refused)
-        return _removal_page(request, group_id, form, (await _user(me, group_id, grant_id)).body)
+        return await _removal_page(request, group_id, form, (await _user(me, group_id, grant_id)).body)
     return RedirectResponse(f"/groups/{group_id}/changes/{answer.body['id']}", 303)
 
 
@@ -298,13 +298,13 @@ async def show_change(request: Request, me: Me, group_id: UUID, change_id: UUID)
         if not part:
             raise
         return Response(status_code=204, headers={"HX-Redirect": "/groups"})
-    return page(request, "change_progress.html" if part else "change.html", change=change, group_id=group_id)
+    return await page(request, "change_progress.html" if part else "change.html", change=change, group_id=group_id)
 
 
 @router.get("/{group_id}/users/{grant_id}/code")
 async def ask_to_send_code(request: Request, me: Me, group_id: UUID, grant_id: UUID) -> Response:
     found = await _user(me, group_id, grant_id)
-    return page(request, "user_code.html", form=Form(), group_id=group_id, user=found.body)
+    return await page(request, "user_code.html", form=Form(), group_id=group_id, user=found.body)
 
 
 @router.post("/{group_id}/users/{grant_id}/code")
@@ -349,12 +349,12 @@ async def _firm_page(
     request: Request, me: SignedOn, group_id: UUID, form: Form, group: Json, broker: Json | None
 ) -> Response:
     """The firm that is shown gets the rights, or nobody: identity refuses one that is no longer the broker."""
-    return page(request, "firm_rights.html", form=form, group=group, broker=broker, **await _offer(me, group_id))
+    return await page(request, "firm_rights.html", form=form, group=group, broker=broker, **await _offer(me, group_id))
 
 
 @router.get("/{group_id}/exclusions/{account_id}")
 async def ask_to_exclude(request: Request, me: Me, group_id: UUID, account_id: UUID) -> Response:
-    return page(
+    return await page(
         request,
         "exclusion.html",
         form=Form(),
@@ -374,7 +374,7 @@ async def exclude(request: Request, me: Me, group_id: UUID, account_id: UUID) ->
         answer = await me.ask(To.IDENTITY, method, path, headers=form.key | WAIT)
     except Refused as refused:
         form.refuse(refused)
-        return page(request, "exclusion.html", form=form, group_id=group_id, person=person)
+        return await page(request, "exclusion.html", form=form, group_id=group_id, person=person)
     if method == "DELETE":
         return RedirectResponse(f"/groups/{group_id}?said=readmitted", 303)
     return RedirectResponse(f"/groups/{group_id}/changes/{answer.body['id']}", 303)
@@ -408,7 +408,7 @@ async def show_seen_by(request: Request, me: Me, group_id: UUID, on: str = "") -
             if refused.status != 422:
                 raise
             form.errors["on"] = NOT_A_DAY
-    return page(request, "seen_by.html", form=form, found=found, group_id=group_id, on=on)
+    return await page(request, "seen_by.html", form=form, found=found, group_id=group_id, on=on)
 
 
 def _is_day(text: str) -> bool:
@@ -421,4 +421,4 @@ def _is_day(text: str) -> bool:
 @router.get("/{group_id}/history")
 async def show_history(request: Request, me: Me, group_id: UUID, after: str | None = None, n: int = 1) -> Response:
     found = await me.get(To.IDENTITY, f"/v1/groups/{group_id}/audit", after=after, limit=50)
-    return page(request, "history.html", found=found, group_id=group_id, number=n)
+    return await page(request, "history.html", found=found, group_id=group_id, number=n)

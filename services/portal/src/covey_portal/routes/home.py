@@ -25,9 +25,9 @@ async def show_home(request: Request, me: Me) -> Response:
         _part(me.get(To.IDENTITY, "/v1/access/groups", limit=FEW), wanted=who.has_groups),
         _months(me),
         _part(me.get(To.IDENTITY, "/v1/access-requests", status="submitted", limit=FEW), wanted=APPROVING in who.staff),
-        _transactions(request, me),
+        _transactions(me),
     )
-    return page(
+    return await page(
         request,
         "home.html",
         groups=groups,
@@ -48,13 +48,13 @@ async def _months(me: SignedOn) -> dict[str, Any] | None:
     return await _part(question, wanted=me.who.sees_business)
 
 
-async def _transactions(request: Request, me: SignedOn) -> tuple[Json | None, Json | None, Json | None]:
+async def _transactions(me: SignedOn) -> tuple[Json | None, Json | None, Json | None]:
     """The recent ones, what was sent back, and what is to be reviewed.
 
     The recent ones first: the page hears of what changes after them. And when they cannot be had, the others can't either.
     """
     who = me.who
-    recent = await _part(_recent(request, me), wanted=who.sees_business)
+    recent = await _part(_recent(me), wanted=who.sees_business)
     if recent is None or recent["away"]:
         return recent, None, None
     sent_back = me.get(To.TRANSACTIONS, "/v1/transactions", limit=FEW, status="action required")
@@ -65,9 +65,9 @@ async def _transactions(request: Request, me: SignedOn) -> tuple[Json | None, Js
     return recent, asked, reviews
 
 
-async def _recent(request: Request, me: SignedOn) -> Json:
+async def _recent(me: SignedOn) -> Json:
     answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions", params={"limit": FEW})
-    return {**answer.body, "changes": changes_after(request, answer)}
+    return {**answer.body, "changes": changes_after(answer)}
 
 
 async def _part(question: Any, *, wanted: bool) -> dict[str, Any] | None:

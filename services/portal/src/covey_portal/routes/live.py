@@ -58,13 +58,9 @@ async def watch_transactions(request: Request, after: str = "") -> StreamingResp
     return _passed_on(request, To.TRANSACTIONS, "/v1/transactions/events", last)
 
 
-def changes_after(request: Request, answer: Answer) -> str:
-    """Where a page hears of what changes after what transactions has answered for it; empty where it does not say.
-
-    What the navigation counts was asked for first: so it is what changes after that.
-    """
-    counted: Answer | None = getattr(request.state, "waiting", None)
-    position = (counted or answer).headers.get("last-event-id")
+def changes_after(answer: Answer) -> str:
+    """Where a page hears of what changes after the first that transactions has answered for it; empty where it says not."""
+    position = answer.headers.get("last-event-id")
     return f"/transactions/live?{urlencode({'after': position})}" if position else ""
 
 

@@ -78,7 +78,7 @@ async def list_passkeys(request: Request, me: Me, said: str = "") -> Response:
 
 async def _list_page(request: Request, me: SignedOn, form: Form, said: str = "") -> Response:
     found = await me.get(To.IDENTITY, "/v1/account/passkeys")
-    return page(request, "passkeys.html", found=found, form=form, said=said)
+    return await page(request, "passkeys.html", found=found, form=form, said=said)
 
 
 @router.post("/account/passkeys/options")
@@ -114,7 +114,7 @@ async def _removal_page(request: Request, me: SignedOn, passkey_id: UUID, form: 
     passkey = next((each for each in found["items"] if each["passkey_id"] == str(passkey_id)), None)
     if passkey is None:
         raise Refused(404, "passkey-not-found", "")
-    return page(request, "passkey_removal.html", passkey=passkey, form=form)
+    return await page(request, "passkey_removal.html", passkey=passkey, form=form)
 
 
 @router.post("/account/passkeys/{passkey_id}/removal")

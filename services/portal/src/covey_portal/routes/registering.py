@@ -37,7 +37,7 @@ async def _ask(request: Request, form: Form, path: str, body: Json, sentences: M
 
 @router.get("/register")
 async def show_registration(request: Request) -> Response:
-    return _registration(request, Form())
+    return await _registration(request, Form())
 
 
 @router.post("/register")
@@ -57,29 +57,29 @@ async def register(request: Request) -> Response:
         names = dict.fromkeys(("first_name", "last_name"), NOT_A_NAME)
         sentences = {**REGISTERING, **names, "company": TOO_LONG, "middle_initial": INITIAL}
         if answer := await _ask(request, form, "/v1/registrations", body, sentences):
-            return _sent(request, form, "/register", hours=answer.body["valid_hours"])
-    return _registration(request, form)
+            return await _sent(request, form, "/register", hours=answer.body["valid_hours"])
+    return await _registration(request, form)
 
 
-def _registration(request: Request, form: Form) -> Response:
+async def _registration(request: Request, form: Form) -> Response:
     site = site_of(request)
     regions = [(region.name, region.name) for region in site.regions]
-    return page(
+    return await page(
         request, "register.html", form=form, regions=regions, terms=site.terms, terms_version=site.terms_version
     )
 
 
 @router.get("/register/verification")
 async def show_verification(request: Request, token: str = "") -> Response:
-    return _password_page(request, Form.of(token=token), VERIFYING)
+    return await _password_page(request, Form.of(token=token), VERIFYING)
 
 
 @router.post("/register/verification")
 async def verify(request: Request) -> Response:
     form = await Form.read(request)
     if answer := await _password_chosen(request, form, "/v1/registrations/verification"):
-        return page(request, "registered.html", heading=REGISTERED, user_id=answer.body["user_id"], new=True)
-    return _password_page(request, form, VERIFYING)
+        return await page(request, "registered.html", heading=REGISTERED, user_id=answer.body["user_id"], new=True)
+    return await _password_page(request, form, VERIFYING)
 
 
 VERIFYING = N_("Choose your password")
@@ -95,12 +95,12 @@ async def _password_chosen(request: Request, form: Form, path: str) -> Answer | 
     return await _ask(request, form, path, {"token": form["token"], "password": form.raw("password")}, {})
 
 
-def _password_page(request: Request, form: Form, title: str) -> Response:
-    return page(request, "choose_password.html", form=form, heading=title)
+async def _password_page(request: Request, form: Form, title: str) -> Response:
+    return await page(request, "choose_password.html", form=form, heading=title)
 
 
-def _sent(request: Request, form: Form, again: str, *, hours: int = 0, minutes: int = 0) -> Response:
-    return page(request, "mail_sent.html", email=form["email"], again=again, hours=hours, minutes=minutes)
+async def _sent(request: Request, form: Form, again: str, *, hours: int = 0, minutes: int = 0) -> Response:
+    return await page(request, "mail_sent.html", email=form["email"], again=again, hours=hours, minutes=minutes)
 
 
 # --- forgotten ---
@@ -113,41 +113,41 @@ PASSWORD_TEXT = N_("Enter an address that is yours with us. We send you what you
 
 @router.get("/forgotten/user-id")
 async def show_forgotten_user_id(request: Request) -> Response:
-    return page(request, "forgotten.html", form=Form(), heading=USER_ID_TITLE, text=USER_ID_TEXT)
+    return await page(request, "forgotten.html", form=Form(), heading=USER_ID_TITLE, text=USER_ID_TEXT)
 
 
 @router.post("/forgotten/user-id")
 async def send_user_id(request: Request) -> Response:
     form = await Form.read(request)
     if await _forgotten(request, form, "/v1/forgotten/user-id"):
-        return _sent(request, form, "/forgotten/user-id")
-    return page(request, "forgotten.html", form=form, heading=USER_ID_TITLE, text=USER_ID_TEXT)
+        return await _sent(request, form, "/forgotten/user-id")
+    return await page(request, "forgotten.html", form=form, heading=USER_ID_TITLE, text=USER_ID_TEXT)
 
 
 @router.get("/forgotten/password")
 async def show_forgotten_password(request: Request) -> Response:
-    return page(request, "forgotten.html", form=Form(), heading=PASSWORD_TITLE, text=PASSWORD_TEXT)
+    return await page(request, "forgotten.html", form=Form(), heading=PASSWORD_TITLE, text=PASSWORD_TEXT)
 
 
 @router.post("/forgotten/password")
 async def send_reset(request: Request) -> Response:
     form = await Form.read(request)
     if answer := await _forgotten(request, form, "/v1/forgotten/password"):
-        return _sent(request, form, "/forgotten/password", minutes=answer.body["valid_minutes"])
-    return page(request, "forgotten.html", form=form, heading=PASSWORD_TITLE, text=PASSWORD_TEXT)
+        return await _sent(request, form, "/forgotten/password", minutes=answer.body["valid_minutes"])
+    return await page(request, "forgotten.html", form=form, heading=PASSWORD_TITLE, text=PASSWORD_TEXT)
 
 
 @router.get("/forgotten/password/reset")
 async def show_reset(request: Request, token: str = "") -> Response:
-    return _password_page(request, Form.of(token=token), RESETTING)
+    return await _password_page(request, Form.of(token=token), RESETTING)
 
 
 @router.post("/forgotten/password/reset")
 async def reset(request: Request) -> Response:
     form = await Form.read(request)
     if answer := await _password_chosen(request, form, "/v1/forgotten/password/reset"):
-        return page(request, "registered.html", heading=RESET, user_id=answer.body["user_id"], new=False)
-    return _password_page(request, form, RESETTING)
+        return await page(request, "registered.html", heading=RESET, user_id=answer.body["user_id"], new=False)
+    return await _password_page(request, form, RESETTING)
 
 
 async def _forgotten(request: Request, form: Form, path: str) -> Answer | None:

@@ -33,7 +33,7 @@ USER_ID = N_("Enter your user ID")
 
 @router.get("/sign-on")
 async def show_sign_on(request: Request, next: str = "/", note: str = "") -> Response:  # noqa: A002 - as the address has it
-    return page(request, "sign_on.html", form=Form(), next=local(next), note=NOTES.get(note, ""))
+    return await page(request, "sign_on.html", form=Form(), next=local(next), note=NOTES.get(note, ""))
 
 
 @router.post("/sign-on")
@@ -52,9 +52,9 @@ async def sign_on(request: Request) -> Response:
             form.refuse(refused)
         else:
             if answer.status == 202:
-                return _second_step(request, Form(), answer.body["challenge"], onward)
+                return await _second_step(request, Form(), answer.body["challenge"], onward)
             return await _go_on(request, answer, onward)
-    return page(request, "sign_on.html", form=form, next=onward, note="")
+    return await page(request, "sign_on.html", form=form, next=onward, note="")
 
 
 @router.post("/sign-on/second-factor")
@@ -73,15 +73,15 @@ async def show_second_factor(request: Request) -> Response:
             if refused.code == "challenge-not-good":
                 again = Form()
                 again.problem = sentence_of(refused)
-                return page(request, "sign_on.html", form=again, next=onward, note="")
+                return await page(request, "sign_on.html", form=again, next=onward, note="")
             form.refuse(refused)
         else:
             return await _go_on(request, answer, onward)
-    return _second_step(request, form, form.raw("challenge"), onward)
+    return await _second_step(request, form, form.raw("challenge"), onward)
 
 
-def _second_step(request: Request, form: Form, challenge: str, onward: str) -> Response:
-    return page(request, "second_step.html", form=form, challenge=challenge, next=onward)
+async def _second_step(request: Request, form: Form, challenge: str, onward: str) -> Response:
+    return await page(request, "second_step.html", form=form, challenge=challenge, next=onward)
 
 
 async def _go_on(request: Request, answer: Answer, onward: str) -> Response:

@@ -308,10 +308,9 @@ async def list_transactions(
     return Page(items=await summaries_of(session, found), next=following)
 
 
-@history.get("/count", dependencies=[IN_SIGHT], responses=says(200, POSITION), summary="How many there are")
-async def count_transactions(session: Session, sight: InSight, sought: Sought, response: Response) -> Count:
+@history.get("/count", dependencies=[IN_SIGHT], summary="How many there are")
+async def count_transactions(session: Session, sight: InSight, sought: Sought) -> Count:
     """Of the history, with the same filters. Days are the carrier's."""
-    response.headers[POSITION] = str(await seen_now(session, sight))
     found = await queries.count(session, sight, sought)
     return Count(count=min(found, queries.COUNTED_MAX), more=found > queries.COUNTED_MAX)
 
