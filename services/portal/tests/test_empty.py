@@ -39,7 +39,7 @@ async def test_what_is_filtered_away_comes_back_by_clear_filters(platform, visit
     primary, staff = await visit(scripts=scripts), await visit(scripts=scripts)
     await primary.become_primary(group, address("prim"))
     await staff.sign_on_as_staff()
-    nobody = await primary.register(address("quiet"), "Qui", "Et")
+    nobody = await (await visit()).register(address("idle"), "Ida", "Stone")
     for visitor, path in (
         (primary, "/book?q=nobody-is-called-so"),
         (primary, "/transactions?created_from=2020-01-01&created_to=2020-01-02"),
@@ -71,7 +71,9 @@ async def test_what_cannot_be_shown_right_now_is_not_said_to_be_empty(another_po
             assert await visitor.page.locator("main .empty").count() == 0, (service, path)
             assert await visitor.page.locator("main [data-away]").count() == (path == "/"), (service, path)
             visitor.noticed[:] = [each for each in visitor.noticed if "status of 503" not in each]
-            return f"{answer.status} {await visitor.page.inner_text('main')}"
+            said = f"{answer.status} {await visitor.page.inner_text('main')}"
+            await visitor.page.close()  # before the portal that it follows
+            return said
 
     home = await seen_without("renewals", "/")
     assert home.startswith("200")
