@@ -16,7 +16,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 from covey_chassis.testing.broker import eventually
-from covey_local.attach import Operator
+from covey_local.attach import Operator, move_dates
 from covey_local.demo.book import Row, as_csv, make_book
 from covey_local.services import ServiceProcess
 from covey_local.sign_on import as_staff
@@ -24,6 +24,8 @@ from covey_local.stack import Stack
 
 COMMANDED = ("membership", "identity")
 """The services that have commands for people."""
+BOOK_DAYS = 60
+"""Over so many the renewals of the book become available, from today on."""
 ONE_REQUEST_EACH = httpx.Limits(max_keepalive_connections=0)
 """A connection that is kept may be closed by the service just when it is used again."""
 PASSWORD = "quillfern-9-thistle"
@@ -221,7 +223,7 @@ class Platform:
     async def take_groups(self, wanted: int) -> None:
         """Groups to be worked with, some with a broker's firm, known to every service."""
         today = (await asyncio.to_thread(Operator.of(self.stack.run, "renewals").today)).today
-        await self.import_book(make_book(wanted, days=60, today=today, seed=3))
+        await self.import_book(make_book(wanted, days=BOOK_DAYS, today=today, seed=3))
         listed = (await self.send("GET", "membership", "/v1/groups", params={"limit": wanted})).json()["items"]
         self.groups += [
             Group(each["group_id"], each["group_number"], (each["broker"] or {}).get("firm_number")) for each in listed
@@ -266,8 +268,9 @@ class Platform:
         return Team(group, primary, user, grant_id)
 
     async def with_transaction(self, team: Team) -> Team:
-        """The same with a transaction that the primary has saved, on the group's renewal."""
+        """The same with a transaction that the primary has saved, on the group's renewal: two months pass for it."""
         base = f"/v1/groups/{team.group.id}"
+        await asyncio.to_thread(move_dates, self.stack.run, BOOK_DAYS)
 
         async def available() -> str | None:
             answer = await self.settled("GET", "renewals", f"{base}/renewals")
