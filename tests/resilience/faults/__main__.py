@@ -143,9 +143,9 @@ async def _in_one_world(
                 left.pop(0)
                 yield played
                 broken = bool(played.violations)
-            if not broken:
-                yield (played := await rebuilt(world, seed=seed))
-                broken = bool(played.violations)
+            # After a violation, too: what was played before it is judged by this.
+            yield (played := await rebuilt(world, seed=seed))
+            broken = broken or bool(played.violations)
             if broken:
                 keep_logs(world.stack, folder)  # beside the histories
         if not broken:

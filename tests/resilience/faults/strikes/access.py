@@ -42,7 +42,7 @@ async def stopped_in_a_write(world: World, _: Random) -> None:
 async def clock_is_wrong(world: World, rng: Random) -> None:
     """The clock of one service is five minutes ahead, then five minutes late, and people are removed meanwhile."""
     for offset_s in rng.sample((300, -300), 2):
-        service = rng.choice(("renewals", "membership", "notifications"))
+        service = rng.choice(("renewals", "membership", "transactions", "notifications"))
         async with world.healed_afterwards():
             await world.sabotage(service, SABOTAGE_CLOCK_S=str(offset_s))
             ahead_s = await world.ahead_s(service)
