@@ -40,6 +40,7 @@ def test_no_dump_shows_a_secret() -> None:
 
     shown = f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()} {settings.kafka!r}"
     assert "kafka.carrier.example" in shown
+    assert "**********" in shown
     assert "word-of" not in shown
 
 

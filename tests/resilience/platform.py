@@ -25,7 +25,7 @@ from covey_local.stack import Stack
 COMMANDED = ("membership", "identity")
 """The services that have commands for people."""
 BOOK_DAYS = 60
-"""Over so many the renewals of the book become available, from today on."""
+"""Over so many the renewals of the book become available, from today on, and a few within ten days after."""
 ONE_REQUEST_EACH = httpx.Limits(max_keepalive_connections=0)
 """A connection that is kept may be closed by the service just when it is used again."""
 PASSWORD = "quillfern-9-thistle"
@@ -268,9 +268,9 @@ class Platform:
         return Team(group, primary, user, grant_id)
 
     async def with_transaction(self, team: Team) -> Team:
-        """The same with a transaction that the primary has saved, on the group's renewal: two months pass for it."""
+        """The same with a transaction that the primary has saved, on the renewal that it has once time has passed."""
         base = f"/v1/groups/{team.group.id}"
-        await asyncio.to_thread(move_dates, self.stack.run, BOOK_DAYS)
+        await asyncio.to_thread(move_dates, self.stack.run, BOOK_DAYS + 10)
 
         async def available() -> str | None:
             answer = await self.settled("GET", "renewals", f"{base}/renewals")

@@ -19,9 +19,10 @@ COORDINATE = "org.example:thing:1.0"
 
 
 @contextmanager
-def repository(*answers: str) -> Iterator[dict[str, str]]:
+def repository(*answers: str, asked: list[str] | None = None) -> Iterator[dict[str, str]]:
     """A Maven repository whose first answers to who wants the jar are these; all later ones are as the last."""
     left = list(answers)
+    asked = [] if asked is None else asked
     two = threading.Barrier(2)
 
     class Handler(BaseHTTPRequestHandler):
@@ -29,6 +30,7 @@ def repository(*answers: str) -> Iterator[dict[str, str]]:
             if not self.path.endswith(".jar"):
                 self.send_error(404)
                 return
+            asked.append(self.path)
             answer = left.pop(0) if len(left) > 1 else left[0]
             if answer == "slow":
                 with suppress(threading.BrokenBarrierError):
@@ -81,11 +83,13 @@ def test_who_never_gets_it_is_told_which_and_why(broken: str, said: str, tmp_pat
 
 
 def test_two_that_start_at_once_with_an_empty_cache_fetch_it_once(tmp_path: Path) -> None:
-    with repository("slow") as repositories, ThreadPoolExecutor(2) as both:
+    asked: list[str] = []
+    with repository("slow", asked=asked) as repositories, ThreadPoolExecutor(2) as both:
         starts = [
             both.submit(jars, tmp_path / "cache", lock=f"{COORDINATE} {CHECKSUM}\n", repositories=repositories)
             for _ in range(2)
         ]
         (one,), (other,) = (start.result() for start in starts)
+    assert asked == ["/org/example/thing/1.0/thing-1.0.jar"]
     assert one == other
     assert one.read_bytes() == JAR

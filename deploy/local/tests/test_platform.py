@@ -200,18 +200,6 @@ async def test_a_killed_service_is_started_again_said_and_listed_anew(platform):
     assert httpx.get(f"{platform.run['services']['renewals']}/readyz").status_code == 200
 
 
-def test_an_import_is_followed_while_its_service_is_killed_and_started_again(platform):
-    reports = BookImport(
-        platform.run, sample_book(2_000, Operator.of(platform.run, "membership").today().today)
-    ).reports()
-    first = next(reports)
-    processes.kill_group(platform.run["pids"]["membership"])
-    *_, last = reports
-
-    assert first.status != "done", "it was killed in the middle"
-    assert (last.status, last.rows_done, last.refused) == ("done", 2_000, 0)
-
-
 def test_the_date_moves_for_all_services_and_never_back(platform, covey):
     moved = covey("date", "advance", "40")
     later = date.fromisoformat(moved.out.split()[1])
@@ -258,6 +246,18 @@ async def test_the_audit_holds_and_what_was_touched_is_named(platform, covey):
     assert broken.code == 1
     assert "1 links hold" in broken.out
     assert "BROKEN: link 2 is not of what stands in entry" in broken.out
+
+
+def test_an_import_is_followed_while_its_service_is_killed_and_started_again(platform):
+    reports = BookImport(
+        platform.run, sample_book(2_000, Operator.of(platform.run, "membership").today().today)
+    ).reports()
+    first = next(each for each in reports if each.rows_done)
+    processes.kill_group(platform.run["pids"]["membership"])
+    *_, last = reports
+
+    assert first.rows_done < 2_000, "it was killed in the middle"
+    assert (last.status, last.rows_done, last.refused) == ("done", 2_000, 0)
 
 
 async def test_ctrl_c_ends_everything(platform):

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from covey_chassis.access import By, InSight, Right, StaffRight, public, requires, sees, signed_on, staff
-from covey_chassis.access.checking import MANY
+from covey_chassis.access.checking import MANY, Actor, Sight
 from covey_chassis.access.facts import Fact, FactKind
 from covey_chassis.access.rights import IMPLIED, with_implied
 from covey_chassis.access.tokens import AUDIENCE, ISSUER, SKEW_S, SignOnNeeded, SignOnUnverified, Verifier, issue
@@ -320,6 +320,15 @@ async def test_whoever_has_many_groups_sees_these_and_no_others(toy, groups):
     await toy.person({new_id(): [Right.BILLING_VIEW]})
 
     assert (await one.get("/v1/groups")).json() == sorted(map(str, theirs))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_of_many_groups_each_rows_group_is_looked_up_among_them(many):
+    actor = Actor(account_id=new_id(), session_id=None, staff=frozenset(), in_many_groups=many)
+
+    query = str(Sight(actor, (Right.BILLING_VIEW,), everything=False).of(column("group_id")))
+
+    assert query.startswith("CASE WHEN") is many
 
 
 async def test_staff_do_what_their_own_rights_allow(toy):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pyotp
 import pytest
+from covey_chassis.clock import Clock
 from covey_chassis.testing import Harness
 from covey_contracts.identity import AuditAnchored
 from covey_identity import audit_verification
@@ -57,10 +58,12 @@ async def verify(covey: Harness, told: Sequence[AuditAnchored] | None = None) ->
 
 async def test_an_act_is_one_entry_with_who_what_when_and_from_where(covey: Harness) -> None:
     who = await somebody(covey)
+    before = Clock.now()
     answer = await sign_on(covey, who.user_id)
 
     (entry,) = await entries(covey, "sign-on")
 
+    assert before <= entry.at <= Clock.now()
     assert (entry.outcome, entry.authority) == ("done", "password")
     assert (entry.account_id, entry.subjects) == (who.account_id, [who.account_id])
     assert str(entry.session_id) == answer.json()["session_id"]

@@ -8,7 +8,7 @@ import pytest
 from covey_chassis.failpoints import Failpoint
 from covey_chassis.testing import armed
 from covey_chassis.testing.broker import eventually
-from covey_contracts.membership import GroupChanged, GroupRegistered
+from covey_contracts.membership import GroupChanged, GroupRegistered, MembershipActRecorded
 from covey_membership.app import service
 from covey_membership.domain.group_file import CHUNK_ROWS, PLACES
 from covey_membership.domain.profile import NewGroup
@@ -203,6 +203,8 @@ async def test_the_report_of_errors_repeats_no_value_and_starts_no_formula(covey
     assert "123-45" not in errors
     cells = [cell for line in errors.splitlines() for cell in line.replace('"', "").split(",")]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    told = [each.event for each in await covey.published(MembershipActRecorded)]
+    assert [each.act for each in told if isinstance(each, MembershipActRecorded)][-1] == "read_import_errors"
 
 
 async def test_many_errors_come_as_one_file_in_the_order_of_their_lines(covey, bring_in, row, as_csv):

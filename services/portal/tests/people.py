@@ -242,12 +242,13 @@ class Visitor:
         scripts: bool = True,
         language: str = "en-US",
         width: int = 1280,
+        height: int = 900,
         dark: bool = False,
     ) -> "Visitor":
         context = await browser.new_context(
             java_script_enabled=scripts,
             locale=language,
-            viewport={"width": width, "height": 900},
+            viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             base_url=platform.portal,
         )

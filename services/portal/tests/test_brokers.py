@@ -5,17 +5,22 @@ import pytest
 from .people import address, firm_number
 
 WAYS = [
-    pytest.param("en-US", True, "Changed everywhere", "Removed everywhere", id="english"),
+    pytest.param("en-US", True, "Appoint the firm", "Changed everywhere", "Removed everywhere", id="english"),
     pytest.param(
-        "es-US", False, "Cambiado en todas partes", "Acceso quitado en todas partes", id="spanish-without-scripts"
+        "es-US",
+        False,
+        "Nombrar la agencia",
+        "Cambiado en todas partes",
+        "Acceso quitado en todas partes",
+        id="spanish-without-scripts",
     ),
 ]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("language", "scripts", "changed", "removed"), WAYS)
+@pytest.mark.parametrize(("language", "scripts", "does", "changed", "removed"), WAYS)
 async def test_a_firm_is_appointed_in_the_place_of_another_and_its_appointment_ended(
-    platform, visit, language, scripts, changed, removed
+    platform, visit, language, scripts, does, changed, removed
 ):
     former, new = firm_number(), firm_number()
     group = await platform.group(broker=former)
@@ -34,6 +39,7 @@ async def test_a_firm_is_appointed_in_the_place_of_another_and_its_appointment_e
     await primary.fill(firm_number=new)
     await primary.press()
     assert new[-4:] in await primary.title()
+    assert await primary.page.inner_text("main form button.button") == does
     await primary.press()
     await primary.page.locator("#progress .said.good").wait_for()
     assert changed in await primary.page.inner_text("#progress")

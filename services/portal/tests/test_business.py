@@ -71,6 +71,17 @@ async def test_a_list_is_sorted_by_its_headings_counted_and_kept_in_its_address(
     assert await shown() == [groups[1]["legal_name"], groups[0]["legal_name"]], "the newest first"
     assert await page.locator("[aria-sort]").inner_text() == "Created"
 
+    for number, days, rows in (
+        (groups[0]["group_number"], ("", ""), 1),
+        ("", ("2026-01-01", "2099-12-31"), 2),
+        ("", ("2026-01-01", "2026-01-02"), 0),
+        ("nobody-has-this", ("", ""), 0),
+    ):
+        await primary.fill(group_number=number, created_from=days[0], created_to=days[1])
+        await primary.press("#filters button:has-text('Search')")
+        assert await page.locator("#found tbody tr").count() == rows, (number, days)
+    await primary.go("/transactions?status=pending+review")
+
     await primary.press("th button:has-text('Group')")
     assert await page.locator("[aria-sort=ascending]").inner_text() == "Group"
     assert await shown() == [each["legal_name"] for each in by_name]

@@ -13,6 +13,7 @@ WAYS = [
 REMOVED = {"en-US": "Removed everywhere", "es-US": "Acceso quitado en todas partes"}
 MAILED_CODE = {"en-US": "Your access begins when", "es-US": "Su acceso comienza cuando"}
 MAILED_END = {"en-US": "has ended", "es-US": "ha terminado"}
+ADDED = {"en-US": "User added successfully", "es-US": "Usuario agregado"}
 GONE = {"en-US": "You no longer have access to this group", "es-US": "Ya no tiene acceso a este grupo"}
 
 
@@ -61,7 +62,10 @@ async def test_from_the_officers_form_to_a_removed_user(platform, visit, languag
     await primary.press()
     await primary.page.check("[name=rights][value='renewals.change']")
     await primary.press()
-    assert second in await primary.page.inner_text("main .said.good")
+    added = await primary.page.inner_text("main .said.good")
+    assert ADDED[language] in added
+    assert second in added
+    assert "Sec Ondary" in added
 
     secondary = await visit(**how)
     await secondary.register_and_sign_on(second, "Sec", "Ondary")
@@ -73,6 +77,17 @@ async def test_from_the_officers_form_to_a_removed_user(platform, visit, languag
     await secondary.press(f"main a[href='{home}/renewals']")
     await secondary.go(home)
     assert await secondary.title() == group["legal_name"]
+    own = await secondary.page.inner_text("main")
+    assert "Prim Ary" in own, "who gave it"
+    assert "California" in own
+
+    # The primary looks at who can see the group, who could once, and what was done.
+    await primary.go(f"{home}/seen-by")
+    assert "Sec Ondary" in await primary.page.inner_text("main table")
+    await primary.go(f"{home}/seen-by?on=2020-01-01")
+    assert await primary.page.locator("main .empty").count() == 1
+    await primary.go(f"{home}/history")
+    assert await primary.page.locator("main tbody tr").count() >= 3
 
     # The primary removes them, and is told when it is true everywhere.
     await primary.go(home)

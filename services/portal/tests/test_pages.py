@@ -7,6 +7,7 @@ import os
 import re
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ STAFF = (
     "/staff/audit",
     "/staff/audit?user_id=nobody",
     "/staff/audit?group={group}",
+    "/groups/{group}",
 )
 PAGES = (
     [("nobody", each) for each in ANYBODY]
@@ -108,7 +110,10 @@ SENT: tuple[tuple[str, str, dict[str, str]], ...] = (
         "/access-request",
         {"group_number": "G-1", "company": "Oak", "first_name": "Prim", "last_name": "Ary", **OFFICER, **SOMEBODY},
     ),
+    ("nobody", "/forgotten/user-id", {"email": "nobody@people.example"}),
     ("primary", "/account/password", {}),
+    ("primary", "/account/second-factor", {"password": PASSWORD}),
+    ("primary", "/access-code", {"code": "7F3K-9QWD-2MXR-01TA"}),
     ("primary", "/groups/{group}/users/new", {"first_name": "Sec", "last_name": "Ondary", **SOMEBODY}),
     ("primary", "/groups/{group}/broker", {"firm_number": "{other_firm}"}),
     ("staff", "/staff/firms/{firm}", {"user_id": "{user_id}"}),
@@ -187,7 +192,7 @@ async def cast(platform, browser) -> Cast:
 LOOKS = {
     "desktop": {"width": 1440},
     "phone": {"width": 390},
-    "smallest": {"width": 320},
+    "smallest": {"width": 320, "height": 256},  # as 1280 by 1024 at 400 %
     "dark": {"width": 1440, "dark": True},
     "spanish": {"width": 390, "language": "es-US"},
 }
@@ -246,6 +251,8 @@ async def faults(visitor: Visitor) -> list[str]:
         found.append(f"parts to navigate by that nobody can tell apart: {names}")
     if await page.locator("body > :first-child").get_attribute("href") != "#main":
         found.append("it does not begin with a way past the navigation")
+    if not await page.locator("header a[href='/']").count():
+        found.append("no way home")
     return found
 
 
@@ -270,11 +277,27 @@ async def test_a_form_with_mistakes_says_so_first_and_leads_to_them(visit):
 
 
 QUESTIONS = {
-    "a user": ("primary", "/groups/{group}", "/removal", "Wolfeschlegel", "no longer see or do anything in this group"),
-    "a code": ("primary", "/groups/{group}", "/code", "Wolfeschlegel", "does not work any more"),
-    "a broker": ("primary", "/groups/{group}/broker", "/end", "Wren", "lose at once whatever they see"),
-    "a request": ("staff", "/staff/access-requests/{reference}", "/decline", "Oak", "nobody gets access by it"),
+    "a user": (
+        "primary",
+        "/groups/{group}",
+        "$='/removal'",
+        "Wolfeschlegel",
+        "no longer see or do anything in this group",
+    ),
+    "a code": ("primary", "/groups/{group}", "$='/code'", "Wolfeschlegel", "does not work any more"),
+    "a person of the firm": (
+        "primary",
+        "/groups/{group}",
+        "*='/exclusions/'",
+        "Bro Ker",
+        "no longer see or do anything",
+    ),
+    "a broker": ("primary", "/groups/{group}/broker", "$='/end'", "Wren", "lose at once whatever they see"),
+    "a session": ("primary", "/account/sessions", "$='/end'", "End the session of", "is signed off at once"),
+    "a request": ("staff", "/staff/access-requests/{reference}", "$='/decline'", "Oak", "nobody gets access by it"),
+    "a firm's person": ("staff", "/staff/firms/{firm}", "$='/removal'", "Bro Ker", "lose at once whatever they see"),
 }
+"""Whose, where the link is, and which; what the question names, and which consequence."""
 
 
 @pytest.mark.timeout(200)
@@ -285,7 +308,10 @@ async def test_a_dialog_says_what_follows_and_escape_leaves_all_as_it_was(
     visitor = await visit()
     await visitor.sign_on(*cast.accounts[who])
     await visitor.go(path.format(**cast.places))
-    asks = visitor.page.locator(f"main a[href$='{link}']").first
+    if path == "/account/sessions":  # another one, to be ended
+        await (await visit()).sign_on(*cast.accounts[who])
+        await visitor.page.reload()
+    asks = visitor.page.locator(f"main a[href{link}]").first
     await asks.focus()
     await visitor.page.keyboard.press("Enter")
     dialog = visitor.page.locator("dialog[open]")
@@ -294,11 +320,12 @@ async def test_a_dialog_says_what_follows_and_escape_leaves_all_as_it_was(
     said = await dialog.inner_text()
     assert name in said
     assert consequence in said
+    assert (await visitor.page.evaluate(RUN_AXE, TAGS))["violations"] == []
     await visitor.page.keyboard.press("Escape")
     await dialog.wait_for(state="hidden")
     assert await asks.evaluate("each => each === document.activeElement")
     await visitor.page.reload()
-    assert await visitor.page.locator(f"main a[href$='{link}']").first.is_visible()
+    assert await visitor.page.locator(f"main a[href{link}]").first.is_visible()
 
 
 @pytest.mark.timeout(200)
@@ -330,8 +357,13 @@ async def test_who_is_added_is_checked_and_changed_and_what_was_chosen_stays(pla
     await visitor.sign_on(*cast.accounts["primary"])
     await visitor.go(f"/groups/{cast.places['group']}/users/new")
     email = address("sec")
-    await visitor.fill(first_name="Sek", last_name="Ondary", email=email, email_again=email)
+    await visitor.fill(first_name="Sek", last_name="Ondary", email=email, email_again="another@people.example")
     await visitor.press()
+    assert await visitor.page.locator("#email_again-complaint").count() == 1
+    assert await visitor.page.input_value("#email") == email
+    await visitor.fill(email_again=email)
+    await visitor.press()
+    assert await visitor.page.inner_text("main button.button:not(.text)") == "Add the user and send the code"
     await visitor.page.check("[name=rights][value='billing.view']")
     await visitor.page.check("#some-units")
     await visitor.page.check("[name=units][value='002']")
@@ -350,6 +382,21 @@ async def test_who_is_added_is_checked_and_changed_and_what_was_chosen_stays(pla
     assert visitor.path == f"/groups/{cast.places['group']}"
     assert "Sec Ondary" in await visitor.page.inner_text("main")
     await platform.code(email, "Oak")
+
+
+@pytest.mark.timeout(200)
+async def test_whoever_cancels_in_the_second_step_has_added_nobody(visit, cast):
+    visitor = await visit()
+    await visitor.sign_on(*cast.accounts["primary"])
+    await visitor.go(f"/groups/{cast.places['group']}/users/new")
+    email = address("never")
+    await visitor.fill(first_name="Nev", last_name="Er", email=email, email_again=email)
+    await visitor.press()
+
+    await visitor.press("main a:has-text('Cancel')")
+
+    assert visitor.path == f"/groups/{cast.places['group']}"
+    assert "Nev Er" not in await visitor.page.inner_text("main")
 
 
 @pytest.mark.timeout(200)
@@ -380,24 +427,35 @@ async def test_the_session_is_of_one_cookie_that_no_script_sees(visit, cast):
 async def test_one_is_asked_before_the_session_ends_and_stays_by_one_key(visit, cast):
     visitor = await visit()
     await visitor.sign_on(*cast.accounts["primary"])
-    await visitor.page.route("**/account", shortened)
-    await visitor.go("/account")
+    await visitor.page.route("**/account/information", partial(shortened, name="data-idle-s"))
+    await visitor.go("/account/information")
+    await visitor.fill(company="Reed & Rush")
 
     warning = visitor.page.locator("#session-warning[open]")
     assert await warning.count() == 0, "more than two minutes are left"
     await warning.wait_for()
     await visitor.page.keyboard.press("Enter")
     await visitor.page.locator("#session-warning").wait_for(state="hidden")
-    assert visitor.path == "/account"
+    assert visitor.path == "/account/information"
+    assert await visitor.page.input_value("#company") == "Reed & Rush"
 
 
-async def shortened(route: Any) -> None:
+@pytest.mark.timeout(200)
+async def test_one_is_told_when_the_session_has_lasted_as_long_as_it_can(visit, cast):
+    visitor = await visit()
+    await visitor.sign_on(*cast.accounts["primary"])
+    await visitor.page.route("**/account", partial(shortened, name="data-at-most-s"))
+    await visitor.go("/account")
+
+    await visitor.page.locator("#session-warning[open] [data-last]").wait_for()
+    assert not await visitor.page.locator("#session-warning [data-idle]").is_visible(), "nothing makes it longer"
+
+
+async def shortened(route: Any, *, name: str) -> None:
     """The page as it comes when two minutes and some seconds of the session are left."""
     answer = await route.fetch()
-    text = await answer.text()
-    begin = text.index('data-idle-s="')
-    end = text.index('"', begin + len('data-idle-s="'))
-    await route.fulfill(response=answer, body=text[:begin] + 'data-idle-s="126' + text[end:])
+    left = re.sub(rf'{name}="\d+"', f'{name}="126"', await answer.text(), count=1)
+    await route.fulfill(response=answer, body=left)
 
 
 @pytest.mark.timeout(200)
@@ -458,6 +516,22 @@ async def test_a_second_factor_is_set_up_and_asked_for(visit):
     assert "Tee" in await visitor.title()
     assert await visitor.session_token() not in held, "the session begins with the second step"
 
+    await visitor.go("/account/second-factor")
+    await visitor.fill(password=PASSWORD, code=recovery[1])
+    await visitor.press()
+    others = await visitor.page.locator("main .codes li").all_inner_texts()
+    assert len({*others} - {*recovery}) == 10
+    await visitor.go("/account/second-factor")
+    await visitor.page.check("#act-off")
+    for code, complaints in ((recovery[2], 1), (others[0], 0)):
+        await visitor.fill(password=PASSWORD, code=code)
+        await visitor.press()
+        assert await visitor.page.locator("#problem").count() == complaints
+    assert visitor.path == "/account"
+    await visitor.press("form[action='/sign-off'] button")
+    await visitor.sign_on(user_id, PASSWORD)
+    assert "Tee" in await visitor.title(), "by the password alone"
+
 
 @pytest.mark.timeout(200)
 async def test_the_printed_form_has_the_same_fields(platform, visit):
@@ -513,12 +587,16 @@ async def test_what_was_typed_is_checked_changed_sent_and_kept(platform, visit, 
     await visitor.fill(company=group["legal_name"])
     await visitor.press()
     assert "Not so" not in await visitor.page.inner_text("main")
-    await visitor.press("main form[action='/access-request'] button.button:not(.plain)")
+    sends = "main form[action='/access-request'] button.button:not(.plain)"
+    assert await visitor.page.inner_text(sends) == "Send the request"
+    await visitor.press(sends)
 
     reference = visitor.path.rpartition("/")[2]
     said = await visitor.page.inner_text("main")
     assert f"{reference[:4]}-{reference[4:8]}" in said
     assert "within two business days" in said
+    assert email not in said, "whoever has the number sees how it stands, and nobody's address"
+    assert "Ary" not in said
     answer = await visitor.page.request.get(f"/access-request/{reference}/record.pdf")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/pdf")
     document = await answer.body()

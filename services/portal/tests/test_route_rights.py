@@ -13,6 +13,7 @@ import httpx
 import pytest
 from covey_local.databases import connected
 from covey_portal.app import create_app
+from covey_portal.guard import HEADERS
 
 from .people import Platform, Visitor, address, firm_number
 from .test_guard import routes, settings
@@ -154,6 +155,9 @@ class World:
         method, path = route.split()
         address = path.format(group_id=self.group_id, **KNOWN, **{name: uuid4() for name in UNKNOWN})
         async with self.clients[who].stream(method, address) as answer:
+            found = {name: answer.headers.get(name) for name in HEADERS}
+            found |= {"Cache-Control": HEADERS["Cache-Control"]} if path.startswith("/static/") else {}
+            assert found == dict(HEADERS), f"{route} for {who}"
             return answer.status_code
 
 

@@ -44,11 +44,15 @@ async def test_one_keeps_ones_own_account(platform, visit):
     await visitor.go("/account/information")
     await visitor.fill(first_name="Owen", middle_initial="B", company="Reed & Rush")
     await visitor.page.select_option("#market_region", "Oregon")
+    await visitor.page.select_option("#language", "es")
     await visitor.press()
     said = await visitor.page.inner_text("main")
     assert "Owen B. Ner" in said
     assert "Reed & Rush" in said
     assert "Oregon" in said
+    assert "Español" in said
+    for path in ("/groups", "/access-code"):
+        assert await visitor.page.locator(f"main a[href='{path}']").count() == 1, path
     await visitor.go("/")
     assert "75 days" not in await visitor.page.inner_text("main"), "California's announcement"
     assert "Oregon" in await visitor.page.inner_text("footer"), "contacts are those of the region"
@@ -98,7 +102,11 @@ async def test_a_primary_changes_rights_of_a_user_of_the_firm_and_of_one_of_its_
     email = address("sec")
     await primary.add_user(group, email, "Sec", "Ond")
 
-    assert "responsible" in await primary.page.inner_text("main"), "who manages access is told so where they do it"
+    listed = await primary.page.inner_text("main")
+    assert "responsible" in listed, "who manages access is told so where they do it"
+    row = await primary.page.locator(f"main tbody tr:has-text('{email}')").inner_text()
+    for each in ("Sec Ond", "Invited", "Renewals: View", "All billing units"):
+        assert each in row
     await primary.press("main a[href$='/rights']")
     await primary.page.check("[name=rights][value='billing.pay']")
     await primary.press()

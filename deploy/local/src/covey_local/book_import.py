@@ -67,9 +67,9 @@ class BookImport:
         while True:
             try:
                 answer = self._http.get(self._path)
-            except httpx.TransportError as error:  # it is being started again
+            except httpx.HTTPError as error:  # membership, or identity where one signs on, is being started again
                 if time.monotonic() > patient_until:
-                    raise Refused(f"Membership does not answer: {error}.") from error
+                    raise Refused(f"{error.request.url} does not answer: {error}.") from error
             else:
                 if answer.is_success:
                     report = Report.model_validate(answer.json())

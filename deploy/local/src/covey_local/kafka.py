@@ -281,7 +281,7 @@ def _complete(note: Path) -> list[Path]:
     """The jars that the note of a finished download names; none when it was not finished, or one is gone."""
     try:
         paths = [note.parent / relative for relative in json.loads(note.read_text())]
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # there is none, or it was cut off
         return []
     return paths if all(path.exists() for path in paths) else []
 

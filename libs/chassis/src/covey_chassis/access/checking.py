@@ -87,7 +87,7 @@ class Actor:
     group_id: UUID | None = None
     held: tuple[Held, ...] = ()
     in_many_groups: bool = False
-    """Whether they hold something in ``MANY`` groups or more, if no group was asked about."""
+    """Whether they hold something by ``MANY`` grants or more, where all groups in sight were asked about."""
 
     def has_staff_right(self, rights: Iterable[StaffRight]) -> bool:
         return any(right in self.staff for right in rights)
@@ -155,7 +155,9 @@ async def lock_for_acting(session: AsyncSession, account_id: UUID, group_id: UUI
     await session.execute(_LOCK, {"account_id": account_id, "group_id": group_id})
 
 
-async def check(session: AsyncSession, token: Token, group_id: UUID | None = None, *, acting: bool) -> Actor:
+async def check(
+    session: AsyncSession, token: Token, group_id: UUID | None = None, *, acting: bool, in_sight: bool = False
+) -> Actor:
     """Who the token's bearer is now, and what they hold in the group.
 
     Args:
@@ -163,6 +165,7 @@ async def check(session: AsyncSession, token: Token, group_id: UUID | None = Non
         token: what was presented, verified already.
         group_id: the group that is asked about, if one is.
         acting: something is to be changed on the bearer's behalf in this transaction.
+        in_sight: what is asked for is in all groups that they see: queries are planned for them from now on.
 
     Raises:
         AccessUnverified: there is no lease.
@@ -170,7 +173,9 @@ async def check(session: AsyncSession, token: Token, group_id: UUID | None = Non
         AccountLocked: the account is locked.
         RuntimeError: ``acting``, in a transaction that is not one of the request role.
     """
-    found = await _facts(session, token.account_id, group_id, acting=acting, session_id=token.session_id)
+    found = await _facts(
+        session, token.account_id, group_id, acting=acting, session_id=token.session_id, in_sight=in_sight
+    )
     if found.ended:
         raise SignOnNeeded
     return _actor(found, token.account_id, group_id, session_id=token.session_id)
@@ -220,6 +225,7 @@ async def _facts(
     acting: bool,
     session_id: UUID | None = None,
     key_id: UUID | None = None,
+    in_sight: bool = False,
 ) -> Row[Any]:
     """What is true of the account, its session or its key, and the group, in this moment."""
     await failpoint("access.before_locks")
@@ -227,12 +233,8 @@ async def _facts(
         await lock_for_acting(session, account_id, group_id)
         await failpoint("access.after_locks")
     asked = {"account_id": account_id, "group_id": group_id, "session_id": session_id, "key_id": key_id}
-    sight = {
-        "sight_group": str(group_id or ""),
-        "sight_account": "" if group_id else str(account_id),
-        "plans": "auto" if group_id else "force_custom_plan",
-    }
-    found = (await session.execute(_FACTS, asked | sight)).one()
+    sight = {"sight_group": str(group_id or ""), "sight_account": "" if group_id else str(account_id)}
+    found = (await session.execute(_FACTS_IN_SIGHT if in_sight else _FACTS, asked | sight)).one()
     await failpoint("access.after_check")
     if not found.fresh:
         raise AccessUnverified
@@ -251,7 +253,7 @@ def _actor(found: Row[Any], account_id: UUID, group_id: UUID | None, *, session_
             Held(frozenset(each["rights"]), None if each["units"] is None else frozenset(each["units"]))
             for each in found.held or ()
         ),
-        in_many_groups=found.groups == MANY,
+        in_many_groups=found.grants == MANY,
     )
 
 
@@ -270,8 +272,7 @@ _LOCK = text(
            pg_advisory_xact_lock_shared(access_key('group', CAST(:group_id AS uuid)))
     """
 )
-_FACTS = text(
-    f"""
+_SELECT_FACTS = f"""
     SELECT {_FRESH} AS fresh,
            EXISTS (SELECT FROM access_fact
                     WHERE kind = 'session' AND id = CAST(:session_id AS uuid) AND NOT active) AS ended,
@@ -284,17 +285,17 @@ _FACTS = text(
              WHERE kind = 'staff' AND id = CAST(:account_id AS uuid) AND active) AS staff,
            (SELECT jsonb_agg(jsonb_build_object('rights', rights, 'units', billing_units)) FROM access_held
              WHERE account_id = CAST(:account_id AS uuid) AND group_id = CAST(:group_id AS uuid)) AS held,
-           CASE WHEN CAST(:group_id AS uuid) IS NULL
-                THEN (SELECT count(*) FROM (SELECT FROM access_held
-                                             WHERE account_id = CAST(:account_id AS uuid) LIMIT {MANY}) AS first_ones)
-                END AS groups,
            set_config('covey.group', :sight_group, true), set_config('covey.account', :sight_account, true),
-           set_config('plan_cache_mode', :plans, true)
+"""  # noqa: S608
+_FACTS = text(f"{_SELECT_FACTS} 0 AS grants FROM access_applier AS applier")
+"""What it sets is what the transaction sees of guarded tables: one group, or all that the account holds something in."""
+_FACTS_IN_SIGHT = text(
+    f"""
+    {_SELECT_FACTS}
+           (SELECT count(*) FROM (SELECT FROM access_held
+                                   WHERE account_id = CAST(:account_id AS uuid) LIMIT {MANY}) AS some_grants) AS grants,
+           set_config('plan_cache_mode', 'force_custom_plan', true)
       FROM access_applier AS applier
     """  # noqa: S608
 )
-"""What it sets is what the transaction sees of guarded tables: one group, or all that the account holds something in.
-
-Those may be none or ten thousand, so that their queries are planned for each account: a plan for all of them took thirty
-times as long for whoever has many.
-"""
+"""Of all groups in sight, which may be none or ten thousand: a plan for everybody took thirty times as long for those."""

@@ -72,7 +72,7 @@ class Requirement:
         """Let the request pass, or refuse it, by what is true in the database now."""
         acting = request.method not in SAFE
         group_id = _group_in(request) if self.in_group else None
-        actor = await check(session, token_of(request), group_id, acting=acting)
+        actor = await check(session, token_of(request), group_id, acting=acting, in_sight=self.by_sight)
         if not self._lets(actor, acting=acting):
             raise NotYours
         if not self.in_group and actor.has_staff_right(self.staff):
