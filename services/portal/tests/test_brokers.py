@@ -39,6 +39,10 @@ async def test_a_firm_is_appointed_in_the_place_of_another_and_its_appointment_e
     await primary.fill(firm_number=new)
     await primary.press()
     assert new[-4:] in await primary.title()
+    await primary.press("main dd a[href*='firm_number=']")
+    assert await primary.page.input_value("#firm_number") == new, "to be changed"
+    await primary.press()
+    assert new[-4:] in await primary.title()
     assert await primary.page.inner_text("main form button.button") == does
     await primary.press()
     await primary.page.locator("#progress .said.good").wait_for()

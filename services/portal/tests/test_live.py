@@ -6,7 +6,7 @@ from contextlib import suppress
 from urllib.parse import unquote
 
 import pytest
-from playwright.async_api import Request
+from playwright.async_api import Request, Route
 
 from .people import PASSWORD, address
 
@@ -66,6 +66,34 @@ async def test_a_status_changes_on_the_screen_and_is_said_and_the_focus_stays(pl
     assert await page.locator("#asked section").count() == 0
     assert await page.locator("#waiting .tag").count() == 0
     assert await link.evaluate("each => each === document.activeElement")
+
+
+@pytest.mark.timeout(300)
+async def test_a_count_that_could_not_be_had_is_asked_for_again(platform, owner):
+    primary, _, transaction_id = owner
+    page, asked = primary.page, 0
+
+    async def first_without(route: Route) -> None:
+        nonlocal asked
+        answer = await route.fetch()
+        text = await answer.text()
+        if "covey-background" in route.request.headers:
+            asked += 1
+            if asked == 1:
+                unknown = '<span id="waiting" data-changing data-unknown></span></a>'
+                text, found = re.subn(r'<span id="waiting" data-changing>.*?</a>', unknown, text, flags=re.DOTALL)
+                assert found == 1
+        await route.fulfill(response=answer, body=text)
+
+    await page.route("**/transactions", first_without)
+    await stay(primary, "/transactions")
+
+    await platform.send_back(transaction_id, "Add the W-9.")
+
+    await page.locator("#waiting .tag").wait_for()
+    assert (await page.inner_text("#waiting .tag")).split()[-1] == "1"
+    assert asked > 1
+    assert await page.evaluate(STAYED)
 
 
 class Line:

@@ -7,6 +7,7 @@ and the others nothing. A form is sent empty: whoever may gets as far as a 422, 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -149,11 +150,14 @@ class World:
 
     group_id: str
     clients: dict[str, httpx.AsyncClient]
+    there: dict[str, str]
+    """IDs of what is really there, by their names in paths."""
 
-    async def ask(self, route: str, who: str) -> int:
-        """With which status a route answers; what is endless is not read."""
+    async def ask(self, route: str, who: str, **ids: str) -> int:
+        """With which status a route answers; what is endless is not read. IDs that are not named are of nothing."""
         method, path = route.split()
-        address = path.format(group_id=self.group_id, **KNOWN, **{name: uuid4() for name in UNKNOWN})
+        named = {**KNOWN, **{name: uuid4() for name in UNKNOWN}, **ids}
+        address = path.format(group_id=self.group_id, **named)
         async with self.clients[who].stream(method, address) as answer:
             found = {name: answer.headers.get(name) for name in HEADERS}
             found |= {"Cache-Control": HEADERS["Cache-Control"]} if path.startswith("/static/") else {}
@@ -176,6 +180,7 @@ async def world(platform: Platform, visit) -> AsyncIterator[World]:
     await platform.join(number, await people["broker"].register_and_sign_on(address("broker"), "Bro", "Ker"))
     await people["stranger"].register_and_sign_on(address("stranger"), "Stran", "Ger")
     await people["staff"].sign_on_as_staff()
+    reference = await people["stranger"].ask_for_access(group, address("next"))
     cookies = {"nobody": {}} | {
         name: {"Cookie": f"__Host-covey={await who.session_token()}"} for name, who in people.items()
     }
@@ -188,7 +193,21 @@ async def world(platform: Platform, visit) -> AsyncIterator[World]:
             )
             for name, cookie in cookies.items()
         }
-        yield World(group["group_id"], clients)
+        yield World(group["group_id"], clients, await _ids(platform, group, reference))
+
+
+async def _ids(platform: Platform, group: dict[str, Any], reference: str) -> dict[str, str]:
+    async with platform.api("identity") as api:
+        users = (await api.get(f"/v1/groups/{group['group_id']}/users")).json()["items"]
+        (appointment,) = (await api.get(f"/v1/groups/{group['group_id']}/appointments")).json()["items"]
+        members = (await api.get(f"/v1/firms/{appointment['firm_id']}/members")).json()["items"]
+    return {
+        "grant_id": next(each["grant_id"] for each in users if each["role"] == "secondary"),
+        "firm_id": appointment["firm_id"],
+        "appointment_id": appointment["id"],
+        "account_id": members[0]["account_id"],
+        "reference": reference,
+    }
 
 
 def test_the_grid_has_a_row_for_each_route_of_the_portal() -> None:
@@ -208,13 +227,14 @@ async def test_every_route_answers_each_of_them_as_the_grid_says(world: World) -
 
 @pytest.mark.timeout(400)
 async def test_a_page_that_is_looked_at_changes_nothing(platform: Platform, world: World) -> None:
-    before = await rows(platform)
+    before, found = await rows(platform), set[int]()
 
     for route in EXPECTED:
         if route.startswith("GET "):
             for who in world.clients:
-                await world.ask(route, who)
+                found.add(await world.ask(route, who, **world.there))
 
+    assert found == {200, 303, 403, 404}
     assert await rows(platform) == before
 
 

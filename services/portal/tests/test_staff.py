@@ -35,6 +35,10 @@ async def test_somebody_is_put_into_a_firm_sees_its_groups_and_is_taken_out_agai
     await staff.fill(user_id=f" {user_id.upper()} ")
     await staff.press("main form[action$='/check'] button")
     assert "Brook Er" in await staff.title()
+    await staff.press("main dd a[href*='user_id=']")
+    assert await staff.page.input_value("#user_id") == user_id, "to be changed"
+    await staff.press("main form[action$='/check'] button")
+    assert "Brook Er" in await staff.title()
     await staff.page.check("[name=rights][value='quotes.change']")
     await staff.press("main form[action$='/members'] button")
     assert staff.path == firm

@@ -63,6 +63,11 @@ class Who(BaseModel):
         """Whether there can be renewals and transactions to show: of their groups, or for staff of all groups."""
         return self.has_groups or bool(self.firms) or self.reviews or StaffRight.OPERATIONS in self.staff
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether transactions can wait for them: to be corrected, or for those who review, to be decided."""
+        return self.sees_business and (self.reviews or not self.staff)
+
 
 @dataclass(frozen=True)
 class SignedOn:
@@ -115,11 +120,8 @@ class SignedOn:
         return (await self.ask(to, "GET", path, params=params)).body
 
     async def waiting(self) -> Json | None:
-        """How many transactions wait for them: to be corrected, or for those who review, to be decided.
-
-        None where nothing does that is theirs to do, or where that cannot be said right now.
-        """
-        if not self.who.sees_business or (self.who.staff and not self.who.reviews):
+        """How many transactions wait for them; None where none can, or where that cannot be said right now."""
+        if not self.who.is_waited_for:
             return None
         status = "pending review" if self.who.reviews else "action required"
         try:

@@ -20,9 +20,9 @@ ALREADY = N_("This firm is the group's broker of record already")
 
 
 @router.get("")
-async def show_broker(request: Request, me: Me, group_id: UUID) -> Response:
+async def show_broker(request: Request, me: Me, group_id: UUID, firm_number: str = "") -> Response:
     """For whoever has access to the group; its primary can appoint."""
-    return await _broker_page(request, me, group_id, Form())
+    return await _broker_page(request, me, group_id, Form.of(firm_number=firm_number[:100]))
 
 
 @router.post("/firm")

@@ -30,8 +30,8 @@ async def list_firms(request: Request, me: Me, firm_number: str = "", after: str
 
 
 @router.get("/{firm_id}")
-async def show_firm(request: Request, me: Me, firm_id: UUID, said: str = "") -> Response:
-    return await _firm_page(request, me, firm_id, Form(), said=SAID.get(said, ""))
+async def show_firm(request: Request, me: Me, firm_id: UUID, said: str = "", user_id: str = "") -> Response:
+    return await _firm_page(request, me, firm_id, Form.of(user_id=user_id[:100]), said=SAID.get(said, ""))
 
 
 @router.post("/{firm_id}/members/check")

@@ -220,9 +220,10 @@ if (changing) {
     if (answer?.redirected) { close(); signOn(); return; }
     if ([403, 404].includes(answer?.status) && page.getElementById("main")) { close(); instead(...page.getElementById("main").children); return; }
     if (answer?.ok && !page.querySelector("[data-changes], [data-away]")) { close(); location.reload(); return; } // nothing is left to follow
-    setTimeout(() => { asking = false; look(); }, good ? 1000 : 3000);
+    const whole = good && !page.querySelector("[data-unknown], [data-away]"); // a part that could not be had: its event would not come again, either
+    setTimeout(() => { asking = false; look(); }, whole ? 1000 : 3000);
     if (good) show(page, changed);
-    else changed.forEach((each) => heard.add(each));
+    if (!whole) changed.forEach((each) => heard.add(each));
   };
   const close = listen(changing.dataset.changes, {
     changed: (event) => { (JSON.parse(event.data).transactions ?? ["all"]).forEach((each) => heard.add(each)); look(); },
