@@ -51,6 +51,7 @@ SIGNED_ON = (
     "/groups/{group}/broker",
     "/groups/{group}/broker/{appointment}/end",
     "/groups/{group}/firm",
+    "/groups/{group}/exclusions/{broker}",
     "/groups/{group}/users/new",
     "/groups/{group}/users/{user}/rights",
     "/groups/{group}/users/{user}/removal",
@@ -88,6 +89,7 @@ STAFF = (
     "/staff/firms",
     "/staff/firms?firm_number=nobody-has-this",
     "/staff/firms/{firm}",
+    "/staff/firms/{firm}/members/{broker}/removal",
     "/staff/audit",
     "/staff/audit?user_id=nobody",
     "/staff/audit?group={group}",
@@ -167,6 +169,8 @@ async def cast(platform, browser) -> Cast:
     broker_id = await broker.register(address("broker"), "Bro", "Ker")
     await broker.page.context.close()
     await platform.join(firm, broker_id)
+    async with platform.api("identity") as api:
+        (joined,) = (await api.get("/v1/accounts", params={"user_id": broker_id})).json()
     account = platform.run["accounts"]["staff"]
     return Cast(
         {
@@ -179,6 +183,7 @@ async def cast(platform, browser) -> Cast:
             "transaction": transaction_id,
             "month": f"{Clock.now().date() + GROUPS_RENEW_IN:%Y-%m}",
             "other_firm": other_firm,
+            "broker": joined["account_id"],
             "user_id": user_id,
         },
         {
