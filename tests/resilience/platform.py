@@ -271,14 +271,9 @@ class Platform:
         """The same with a transaction that the primary has saved, on the renewal that it has once time has passed."""
         base = f"/v1/groups/{team.group.id}"
         await asyncio.to_thread(move_dates, self.stack.run, BOOK_DAYS + 10)
-
-        async def available() -> str | None:
-            answer = await self.settled("GET", "renewals", f"{base}/renewals")
-            listed = answer.json()["items"] if answer.is_success else []
-            return next((each["renewal_id"] for each in listed if each["status"] == "available"), None)
+        new = {"renewal_id": await self.available_renewal(team.group.id)}
 
         async def opened() -> httpx.Response | None:
-            new = {"renewal_id": await eventually(available)}
             answer = await self.settled("POST", "transactions", f"{base}/transactions", by=team.primary, json=new)
             return answer if answer.is_success else None  # transactions may not have heard of the renewal yet
 
@@ -287,6 +282,19 @@ class Platform:
         path, version = answer.headers["Location"], {"If-Match": answer.headers["ETag"]}
         await self.send("PUT", "transactions", f"{path}/draft", by=team.primary, json={}, headers=version)
         return replace(team, group=replace(team.group, transaction_id=path.rpartition("/")[2]))
+
+    async def available_renewal(self, group_id: str) -> str:
+        """The group's renewal that changes can be made to, once there is one."""
+
+        async def available() -> str | None:
+            answer = await self.settled("GET", "renewals", f"/v1/groups/{group_id}/renewals")
+            if answer.status_code == 404:  # renewals has not heard of the group yet
+                return None
+            return next((each["renewal_id"] for each in answer.json()["items"] if each["status"] == "available"), None)
+
+        renewal_id = await eventually(available, within_s=60)
+        assert renewal_id is not None
+        return renewal_id
 
     async def primary(self, group: Group) -> Person:
         """Somebody who is new becomes the group's primary administrator."""

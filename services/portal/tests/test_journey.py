@@ -26,13 +26,7 @@ async def test_from_the_officers_form_to_a_removed_user(platform, visit, languag
 
     # The officer asks, and is told a number to look by.
     officer, prim = await visit(**how), address("prim")
-    await officer.go("/access-request")
-    await officer.fill(group_number=group["group_number"], company=group["legal_name"])
-    await officer.fill(officer_first_name="Olu", officer_last_name="Officer", officer_email=address("olu"))
-    await officer.fill(first_name="Prim", last_name="Ary", email=prim, email_again=prim)
-    await officer.press()
-    await officer.press("main form[action='/access-request'] button.button:not(.plain)")
-    reference = officer.path.rpartition("/")[2]
+    reference = await officer.ask_for_access(group, prim)
     assert len(reference) == 16
 
     # Staff compare the form with what they know, and approve.

@@ -135,15 +135,7 @@ async def _known_group(platform: Platform, number: str) -> CastGroup:
     listed = await platform.send("GET", "membership", "/v1/groups", params={"group_number": number})
     group_id = listed.json()["items"][0]["group_id"]
 
-    async def available() -> str | None:
-        answer = await platform.settled("GET", "renewals", f"/v1/groups/{group_id}/renewals")
-        if answer.status_code == 404:  # renewals has not heard of the group yet
-            return None
-        return next((each["renewal_id"] for each in answer.json()["items"] if each["status"] == "available"), None)
-
-    renewal_id = await eventually(available, within_s=60)
-    assert renewal_id is not None
-    return CastGroup(id=group_id, number=number, renewal_id=renewal_id)
+    return CastGroup(id=group_id, number=number, renewal_id=await platform.available_renewal(group_id))
 
 
 async def _owner(platform: Platform, groups: list[CastGroup]) -> Owner:

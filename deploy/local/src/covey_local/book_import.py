@@ -65,21 +65,27 @@ class BookImport:
         """
         patient_until = time.monotonic() + PATIENCE_S
         while True:
-            try:
-                answer = self._http.get(self._path)
-            except httpx.HTTPError as error:  # membership, or identity where one signs on, is being started again
-                if time.monotonic() > patient_until:
-                    raise Refused(f"{error.request.url} does not answer: {error}.") from error
-            else:
-                if answer.is_success:
-                    report = Report.model_validate(answer.json())
-                    yield report
-                    if report.status == "done":
-                        return
-                    patient_until = time.monotonic() + PATIENCE_S
-                elif answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > patient_until:
-                    raise Refused(why(answer))
+            report = self._report(patient=time.monotonic() <= patient_until)
+            if report is not None:
+                yield report
+                if report.status == "done":
+                    return
+                patient_until = time.monotonic() + PATIENCE_S
             time.sleep(POLL_S)
+
+    def _report(self, *, patient: bool) -> Report | None:
+        """How far it is; None where it is not well, and one is ``patient``."""
+        try:
+            answer = self._http.get(self._path)
+        except httpx.HTTPError as error:  # membership, or identity where one signs on, is being started again
+            if patient:
+                return None
+            raise Refused(f"{error.request.url} does not answer: {error}.") from error
+        if answer.is_success:
+            return Report.model_validate(answer.json())
+        if patient and answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            return None
+        raise Refused(why(answer))
 
     def write_errors(self, file: Path) -> None:
         """What is wrong with its bad rows, by line and column, as CSV."""

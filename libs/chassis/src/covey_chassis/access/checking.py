@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     SQLColumnExpression,
     Text,
+    TextClause,
     case,
     column,
     false,
@@ -39,6 +40,7 @@ from covey_chassis.errors import Refusal
 from covey_chassis.failpoints import failpoint
 
 MANY = 1000
+"""From so many grants on, the groups of rows are looked up among those in sight: see ``Sight.of``."""
 _HELD = table("access_held", column("account_id"), column("group_id"), column("rights"), column("billing_units"))
 
 
@@ -272,7 +274,11 @@ _LOCK = text(
            pg_advisory_xact_lock_shared(access_key('group', CAST(:group_id AS uuid)))
     """
 )
-_SELECT_FACTS = f"""
+
+
+def _facts_query(more: str) -> TextClause:
+    return text(
+        f"""
     SELECT {_FRESH} AS fresh,
            EXISTS (SELECT FROM access_fact
                     WHERE kind = 'session' AND id = CAST(:session_id AS uuid) AND NOT active) AS ended,
@@ -286,16 +292,19 @@ _SELECT_FACTS = f"""
            (SELECT jsonb_agg(jsonb_build_object('rights', rights, 'units', billing_units)) FROM access_held
              WHERE account_id = CAST(:account_id AS uuid) AND group_id = CAST(:group_id AS uuid)) AS held,
            set_config('covey.group', :sight_group, true), set_config('covey.account', :sight_account, true),
-"""  # noqa: S608
-_FACTS = text(f"{_SELECT_FACTS} 0 AS grants FROM access_applier AS applier")
-"""What it sets is what the transaction sees of guarded tables: one group, or all that the account holds something in."""
-_FACTS_IN_SIGHT = text(
-    f"""
-    {_SELECT_FACTS}
-           (SELECT count(*) FROM (SELECT FROM access_held
-                                   WHERE account_id = CAST(:account_id AS uuid) LIMIT {MANY}) AS some_grants) AS grants,
-           set_config('plan_cache_mode', 'force_custom_plan', true)
+           {more}
       FROM access_applier AS applier
-    """  # noqa: S608
-)
+    """  # noqa: S608 - ours
+    )
+
+
+_FACTS = _facts_query("0 AS grants")
+"""What it sets is what the transaction sees of guarded tables: one group, or all that the account holds something in."""
+_FACTS_IN_SIGHT = _facts_query(
+    """
+    (SELECT count(*) FROM (SELECT FROM access_held
+                            WHERE account_id = CAST(:account_id AS uuid) LIMIT :many) AS some_grants) AS grants,
+    set_config('plan_cache_mode', 'force_custom_plan', true)
+    """
+).bindparams(many=MANY)
 """Of all groups in sight, which may be none or ten thousand: a plan for everybody took thirty times as long for those."""
