@@ -45,13 +45,13 @@ check: .venv/ready  ## format, lint, types, boundaries, generated files
 
 screenshots: .venv/ready  ## every page as pictures in .covey/screenshots: desktop, phone, dark, Spanish
 	mkdir -p .covey/screenshots
-	COVEY_SCREENSHOTS=.covey/screenshots $(BIN)/pytest -q services/portal/tests/test_pages.py -k pages_are_sound
+	COVEY_SCREENSHOTS=.covey/screenshots $(BIN)/pytest -q services/portal/tests -k sound
 
 faults: .venv/ready  ## real services under faults, and what must hold of them; FAULT=F3,F4 SEED=7 EVENTS=1000000 WARM_UP=100 RATE=12 MINUTES=150 JSON=FILE GO_ON=1
 	$(BIN)/python -m tests.resilience.faults $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(WARM_UP),--warm-up $(WARM_UP)) $(if $(RATE),--rate $(RATE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(JSON),--json $(JSON)) $(if $(GO_ON),--go-on)
 
-bench: .venv/ready  ## how fast, as ratios against limits and peers of the same run; KEY=relay,inbox runs some
-	$(BIN)/python -m bench $(KEY)
+bench: .venv/ready  ## how fast, as ratios against limits and peers of the same run; KEY=relay,inbox runs some, PROFILE=1 samples it
+	$(BIN)/python -m bench $(if $(PROFILE),--profile) $(KEY)
 
 format: .venv/ready  ## format and mend what ruff can mend
 	$(BIN)/ruff format .

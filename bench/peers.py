@@ -1,4 +1,4 @@
-"""The environment of the peers: what is compared with, and is no part of the project."""
+"""The environment of the peers: what is compared with, and the profiler; no part of the project."""
 
 import asyncio
 import hashlib
@@ -17,14 +17,14 @@ LOCK = FOLDER / "peers.lock"
 
 async def run(script: str, *words: str, environment: Mapping[str, str]) -> Any:
     """What the script of this folder, run in the peers' environment, writes as its last line."""
-    python = await _python()
+    python = await program("python")
     return json.loads(
         (await _output(str(python), str(FOLDER / script), *words, environment=environment)).splitlines()[-1]
     )
 
 
-async def _python() -> Path:
-    """The environment's Python. It is made when the lock has changed."""
+async def program(name: str) -> Path:
+    """A program of the environment, which is made when the lock has changed."""
     folder = LOCAL / f"peers-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
     if not (folder / "ready").exists():
@@ -32,7 +32,7 @@ async def _python() -> Path:
         await _output(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
         await _output(uv, "pip", "sync", "--quiet", "--python", str(python), "--require-hashes", str(LOCK))
         (folder / "ready").touch()
-    return python
+    return python.with_name(name)
 
 
 async def _output(*words: str, environment: Mapping[str, str] | None = None) -> str:
