@@ -31,7 +31,8 @@ from covey_chassis.http import (
 from covey_chassis.ids import new_id
 from covey_chassis.service import Service
 from covey_chassis.testing import Harness, ServiceHarness
-from fastapi import APIRouter, BackgroundTasks, Form, HTTPException, Response, UploadFile
+from covey_chassis.transaction import work_of
+from fastapi import APIRouter, BackgroundTasks, Form, HTTPException, Request, Response, UploadFile
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select, text
@@ -211,6 +212,19 @@ async def afterwards(session: Session, context: Ctx, tasks: BackgroundTasks) -> 
             await later.execute(text("INSERT INTO note (said) SELECT to_jsonb(count(*)) FROM note"))
 
     tasks.add_task(see)
+    return "done"
+
+
+@odd.post("/waited-for/{statement}")
+async def wait_for_more(statement: str, request: Request, session: Session, context: Ctx) -> str:
+    await session.execute(text("INSERT INTO note (said) VALUES ('\"done\"')"))
+
+    async def afterwards() -> Response | None:
+        async with context.requests.transaction() as later:
+            await later.execute(text(STATEMENTS[statement]))
+        return None
+
+    work_of(request).afterwards = afterwards
     return "done"
 
 

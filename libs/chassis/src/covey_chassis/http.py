@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from enum import Enum
 from typing import Any, ClassVar, Literal
 
+import structlog
 from fastapi import APIRouter, Request, Response, params
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
@@ -49,6 +50,8 @@ __all__ = [
     "service_router",
     "set_etag",
 ]
+
+log = structlog.get_logger(__name__)
 
 MIB = 1 << 20
 
@@ -88,7 +91,7 @@ class TransactionRoute(APIRoute):
             if response.status_code < 400:
                 await _finish(request, work, response)
         if work.afterwards is not None and response.status_code < 400:
-            response = await work.afterwards() or response
+            response = await _do_rest(work.afterwards) or response
         return response
 
     async def _let_in(self, request: Request) -> Request:
@@ -123,6 +126,14 @@ async def _finish(request: Request, work: Work, response: Response) -> None:
     await failpoint("command.before_commit")
     await work.commit()
     await failpoint("command.after_commit")
+
+
+async def _do_rest(afterwards: Callable[[], Awaitable[Response | None]]) -> Response | None:
+    try:
+        return await afterwards()
+    except Exception as error:  # whatever it is, the route's own answer is true: what it tells of is committed
+        log.warning("http.rest_not_done", exc_info=error)
+        return None
 
 
 def service_router(

@@ -22,7 +22,8 @@ class Work:
     database: Database
     stack: AsyncExitStack
     afterwards: Callable[[], Awaitable[Response | None]] | None = None
-    """What is left to do once all is committed, with no connection held; its answer, if any, replaces the route's."""
+    """What is left to do once all is committed, with no connection held; its answer, if any, replaces the route's, which
+    stands where this fails."""
     _session: AsyncSession | None = None
 
     async def session(self) -> AsyncSession:
