@@ -18,6 +18,8 @@ from playwright.async_api import Browser, Page, Request
 Found = TypeVar("Found")
 PATIENCE_S = 60.0
 PASSWORD = "quillfern-9-thistle"
+NOWHERE = "http://127.0.0.1:9"
+"""Where nothing answers."""
 GROUPS_RENEW_IN = timedelta(days=60)
 CODE = re.compile(r"\b([0-9A-Z]{4}(?:[- ]+[0-9A-Z]{4}){3})\b")
 LINK = re.compile(r"^(https?://\S+)$", re.MULTILINE)
@@ -325,6 +327,14 @@ class Visitor:
         await self.sign_on(user_id, PASSWORD)
         return user_id
 
+    async def get_authenticator(self) -> None:
+        """A device that keeps passkeys, and finds that it is them, is in their hands from now on."""
+        session = await self.page.context.new_cdp_session(self.page)
+        await session.send("WebAuthn.enable")
+        options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+        options |= {"isUserVerified": True, "automaticPresenceSimulation": True}
+        await session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+
     async def ask_for_access(self, group: dict[str, Any], email: str) -> str:
         """As the group's officer, for somebody with this address; the reference number."""
         await self.go("/access-request")
@@ -349,6 +359,11 @@ class Visitor:
         await self.press()
         await self.page.check("[name=rights][value='renewals.view']")
         await self.press()
+
+    async def leave(self) -> None:
+        """Close the page: before the portal that it follows ends. That the portal has answered 503 was to be seen."""
+        self.noticed[:] = [each for each in self.noticed if "status of 503" not in each]
+        await self.page.close()
 
     async def session_token(self) -> str:
         """What the browser's cookie holds."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .test_pages import faults
+from .looks import faults
 
 ACCENT, ACCENT_DARK = "#7a1f5c", "#f0a5d4"
 

@@ -11,8 +11,9 @@ from covey_portal.settings import PortalSettings
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import ValidationError
 
+from .people import NOWHERE
+
 ORIGIN = "https://portal.carrier.example"
-NOWHERE = "http://127.0.0.1:9"
 OURS = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
 
 

@@ -1,26 +1,17 @@
-"""Every page, as people and machines that help people see it: for a primary, staff, and whoever is not signed on.
+"""Every page, as people and machines that help people see it: for a primary, staff, and whoever is not signed on."""
 
-With ``COVEY_SCREENSHOTS`` set, the pages are kept as pictures in that folder (``make screenshots``).
-"""
-
-import os
 import re
 import zlib
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import pyotp
 import pytest
 from covey_chassis.clock import Clock
 
+from .looks import LOOKS, RUN_AXE, TAGS, look_at
 from .people import GROUPS_RENEW_IN, PASSWORD, Visitor, address, firm_number
-
-AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
-RUN_AXE = f"async (tags) => {{ {AXE}; return await window.axe.run(document, {{runOnly: tags}}) }}"
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 ANYBODY = (
     "/sign-on",
@@ -194,15 +185,6 @@ async def cast(platform, browser) -> Cast:
     )
 
 
-LOOKS = {
-    "desktop": {"width": 1440},
-    "phone": {"width": 390},
-    "smallest": {"width": 320, "height": 256},  # as 1280 by 1024 at 400 %
-    "dark": {"width": 1440, "dark": True},
-    "spanish": {"width": 390, "language": "es-US"},
-}
-
-
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("who", ["nobody", "primary", "broker", "staff"])
@@ -215,8 +197,7 @@ async def test_pages_are_sound(platform, visit, cast, who, look):
     found: list[str] = []
     for path in (path.format(**cast.places) for owner, path in PAGES if owner == who):
         await visitor.go(path)
-        await keep_picture(visitor, f"{who}{path}", look)
-        found += [f"{path}: {each}" for each in await faults(visitor)]
+        found += await look_at(visitor, f"{who}{path}", look)
         title = await visitor.page.title()
         if path.partition("?")[0] == path:
             assert titles.setdefault(title, path) == path, f"{path} has the title of {titles[title]}"
@@ -224,41 +205,8 @@ async def test_pages_are_sound(platform, visit, cast, who, look):
         await visitor.go(path)
         await visitor.fill(**{name: value.format(**cast.places) for name, value in typed.items()})
         await visitor.press()
-        await keep_picture(visitor, f"{who}{path} sent", look)
-        found += [f"{path} sent: {each}" for each in await faults(visitor)]
+        found += await look_at(visitor, f"{who}{path} sent", look)
     assert found == []
-
-
-async def keep_picture(visitor: Visitor, page: str, look: str) -> None:
-    if folder := os.environ.get("COVEY_SCREENSHOTS"):
-        name = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9A-Z]{16}", "ID", page)
-        name = re.sub(r"[^A-Za-z]+", "-", name).strip("-")
-        await visitor.page.screenshot(path=Path(folder) / f"{name}.{look}.png", full_page=True)
-
-
-async def faults(visitor: Visitor) -> list[str]:
-    page = visitor.page
-    said: dict[str, Any] = await page.evaluate(RUN_AXE, TAGS)
-    found = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in said["violations"]]
-    wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    if wide > 0:
-        found.append(f"{wide} px wider than the screen")
-    headings = await page.locator("main h1").count()
-    if headings != 1:
-        found.append(f"{headings} headings of the first rank")
-    found += [
-        f"{count} of {landmark}"
-        for landmark in ("banner", "main", "contentinfo")
-        if (count := await page.get_by_role(landmark).count()) != 1
-    ]
-    names = await page.locator("nav").evaluate_all("all => all.map(each => each.ariaLabel)")
-    if not names or not all(names) or len({*names}) < len(names):
-        found.append(f"parts to navigate by that nobody can tell apart: {names}")
-    if await page.locator("body > :first-child").get_attribute("href") != "#main":
-        found.append("it does not begin with a way past the navigation")
-    if not await page.locator("header a[href='/']").count():
-        found.append("no way home")
-    return found
 
 
 @pytest.mark.timeout(200)
@@ -468,13 +416,7 @@ async def test_a_passkey_is_added_signs_on_and_is_removed(platform, visit):
     visitor = await visit()
     email = address("key")
     await visitor.register_and_sign_on(email, "Kay", "Keyholder")
-    session = await visitor.page.context.new_cdp_session(visitor.page)
-    await session.send("WebAuthn.enable")
-    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
-    await session.send(
-        "WebAuthn.addVirtualAuthenticator",
-        {"options": {**options, "isUserVerified": True, "automaticPresenceSimulation": True}},
-    )
+    await visitor.get_authenticator()
     await visitor.go("/account/passkeys")
     await visitor.fill(name="Work laptop", password="not this one")
     await visitor.page.click("form[data-create] button")
