@@ -1,16 +1,20 @@
-"""What opens a door is nowhere but with whom it was given to: not in a table, a topic or a log of any part of the platform.
+"""What opens a door is nowhere but with whom it was given to: not in a table, a topic, a log or a trace of the platform.
 
 A real platform; everything that it has kept, sent and written down is read through.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from covey_chassis.settings import KafkaSettings
-from covey_chassis.testing.broker import admin, read_all
+from covey_chassis.testing.broker import admin, eventually, read_all
 
 from tests.resilience.platform import CODE, PASSWORD, Platform, running_platform
 
@@ -19,17 +23,57 @@ BYTES = re.compile(r"\\\\x((?:[0-9a-f]{2})+)")
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 
 
-@pytest.mark.timeout(300)
-async def test_codes_passwords_and_tokens_are_in_no_table_topic_or_log(tmp_path: Path) -> None:
-    async with running_platform(tmp_path / ".covey", groups=1, portal=True) as platform:
-        secrets = await use(platform)
+TRACED = (b"covey-portal", b"POST /sign-on", b"covey-identity", b"POST /v1/access-codes/redemption")
+"""In spans of what was done."""
 
-        kept = await tables(platform) | await topics(platform.stack.infrastructure.kafka_settings) | logs(platform)
+
+@pytest.mark.timeout(300)
+async def test_codes_passwords_and_tokens_are_in_no_table_topic_log_or_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with collector(monkeypatch) as sent:
+        async with running_platform(tmp_path / ".covey", groups=1, portal=True) as platform:
+            secrets = await use(platform)
+
+            async def traced() -> bool:
+                return all(any(each in body for body in sent) for each in TRACED)
+
+            await eventually(traced)
+            kept = await tables(platform) | await topics(platform.stack.infrastructure.kafka_settings) | logs(platform)
+    kept["traces"] = "\n".join(body.decode("latin-1") for body in sent)
 
     assert any("access_code" in place for place in kept), "else it would prove nothing"
     assert any("covey.access-code.issued.v1" in place for place in kept)
     assert any("identity.log" in place for place in kept)
     assert {(name, place) for name, said in secrets.items() for place, text in kept.items() if said in text} == set()
+
+
+@contextmanager
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """Where a platform that is started in the block sends its traces: what has come, as it came (OTLP, not packed)."""
+    sent: list[bytes] = []
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: it would stand between the tests' lines."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Taking) as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield sent
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 async def use(platform: Platform) -> dict[str, str]:

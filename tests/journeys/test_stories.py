@@ -79,7 +79,7 @@ GUARDED = """
     SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity ORDER BY relname
 """
 NEVER_FILLED = {"identity.access_request", "identity.exclusion"}
-"""The story has no form, and excludes nobody of a firm."""
+"""The story has no form, and excludes nobody of a firm: of these, identity's own tests (``test_grants.py``)."""
 FORMS = "identity.access_request"
 """Whoever has a form's reference reads it: no group is asked about then."""
 

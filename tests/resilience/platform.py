@@ -115,6 +115,7 @@ class Person:
 
     account_id: str
     email: str
+    user_id: str
     token: str
 
     @property
@@ -334,7 +335,11 @@ class Platform:
         session = (await self.http.post(f"{self.url('identity')}/v1/sessions", json=account)).raise_for_status().json()
         bearer = {"Authorization": f"Bearer {session['session_token']}"}
         token = (await self.http.post(f"{self.url('identity')}/v1/tokens", headers=bearer)).raise_for_status().json()
-        return Person(session["account_id"], email, token["access_token"])
+        return Person(session["account_id"], email, user_id, token["access_token"])
+
+    async def in_another_session(self, person: Person) -> Person:
+        """Whoever has registered signs on once more; the sessions that they have go on."""
+        return await self._signed_on(person.email, person.user_id, PASSWORD)
 
     async def add_user(self, group: Group, primary: Person, user: Person, *rights: str) -> str:
         """The primary gives somebody rights; the grant. They have yet to enter the code."""

@@ -98,9 +98,9 @@ async def somebody(covey: Harness, email: str = "ottoline@alderquist.example.org
     return Somebody(UUID(answer.json()["account_id"]), answer.json()["user_id"], email)
 
 
-async def sign_on(covey: Harness, user_id: str, password: str = PASSWORD) -> httpx.Response:
+async def sign_on(covey: Harness, user_id: str, password: str = PASSWORD, **headers: str) -> httpx.Response:
     async with covey.client(None) as anybody:
-        return await anybody.post("/v1/sessions", json={"user_id": user_id, "password": password})
+        return await anybody.post("/v1/sessions", json={"user_id": user_id, "password": password}, headers=headers)
 
 
 async def session_of(covey: Harness, who: Somebody) -> Session:

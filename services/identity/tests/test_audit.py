@@ -57,9 +57,9 @@ async def verify(covey: Harness, told: Sequence[AuditAnchored] | None = None) ->
 
 
 async def test_an_act_is_one_entry_with_who_what_when_and_from_where(covey: Harness) -> None:
-    who = await somebody(covey)
+    who, trace = await somebody(covey), "ab" * 16
     before = Clock.now()
-    answer = await sign_on(covey, who.user_id)
+    answer = await sign_on(covey, who.user_id, traceparent=f"00-{trace}-{'cd' * 8}-01")
 
     (entry,) = await entries(covey, "sign-on")
 
@@ -68,7 +68,7 @@ async def test_an_act_is_one_entry_with_who_what_when_and_from_where(covey: Harn
     assert (entry.account_id, entry.subjects) == (who.account_id, [who.account_id])
     assert str(entry.session_id) == answer.json()["session_id"]
     assert entry.origin == "127.0.0.1"
-    assert entry.correlation_id == answer.headers["X-Correlation-ID"]
+    assert (entry.correlation_id, entry.trace_id) == (answer.headers["X-Correlation-ID"], trace)
 
 
 @pytest.mark.parametrize("known", [True, False])

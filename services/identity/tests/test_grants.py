@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 import pytest
-from covey_chassis.access import Right
+from covey_chassis.access import Right, see_group
 from covey_contracts.identity import AccessChanged, AppointmentChanged, FirmRegistered
 from sqlalchemy import text
 
@@ -374,6 +374,24 @@ async def test_one_person_of_the_firm_is_removed_and_let_in_again(story):
 
     await primary.api.delete(exclusion, headers=command())
     assert await story.sees(one) == {group: ["renewals.view"]}
+
+
+async def test_exclusions_and_forms_of_a_group_are_shown_by_the_database_to_whoever_was_checked_for_it_alone(story):
+    group, other = await story.group(broker="F-1"), await story.group()
+    primary, person = await story.primary(group), await story.person()
+    await story.joins(person, await story.firm("F-1"))
+    await primary.api.post(f"/v1/groups/{group}/exclusions/{person.account_id}", headers=command())
+
+    async def shown(checked_for: UUID | None) -> list[UUID]:
+        async with story.covey.context.requests.session() as session:
+            await see_group(session, checked_for)
+            return [
+                *await session.scalars(text("SELECT group_id FROM exclusion")),
+                *await session.scalars(text("SELECT group_id FROM access_request")),
+            ]
+
+    assert await shown(group) == [group, group]
+    assert await shown(other) == await shown(None) == []
 
 
 async def test_removing_a_user_whose_firm_still_gives_sight_excludes_them_from_it(story):
