@@ -88,7 +88,7 @@ async def _prepare(stack: Stack, wanted: int) -> list[Saved]:
 
 
 async def _submit(stack: Stack, saved: Iterator[Saved], times: int) -> float:
-    url = stack.run["services"]["transactions"]
+    url = stack.url("transactions")
     return await _rate(url, submissions(url, _signing_key(stack), list(islice(saved, times))))
 
 

@@ -1,10 +1,11 @@
 """``python -m bench --profile api,latency``: what the time of event loops goes into while a benchmark runs.
 
-Every process of the benchmark is sampled, 200 times a second, while its event loop is at work: waiting and other threads
-don't count, preparing does. What comes of it is kept in ``bench/profiles.json``: for each process the share of each
-library (that of the innermost frame, or which has called the standard library) and of each function of ours, with all
-that it calls. The process ``bench`` is whoever measures, with limits and peers that run in it. Being sampled slows
-things down: ``bench/results.json`` stays as it is.
+Every process of the benchmark is sampled, 50 times a second, while its event loop is at work: waiting, importing and
+other threads don't count, preparing does. What comes of it is kept in ``bench/profiles.json``: for each process the
+share of each library (that of the innermost frame, or which has called the standard library) and of each function of
+ours, with all that it calls, but for what SQLAlchemy does of it: its greenlets don't know who has called them. The
+process ``bench`` is whoever measures, with limits and peers that run in it. Being sampled slows things down:
+``bench/results.json`` stays as it is.
 """
 
 import asyncio
@@ -20,17 +21,20 @@ from tempfile import TemporaryDirectory
 from bench import peers
 
 KEPT = Path(__file__).parent / "profiles.json"
-RATE = 200
+RATE = 50
 LEAST = 0.02
 """A smaller share is not listed, nor a process with less of all samples."""
 MOST = 30
 """So many shares are listed."""
 LOOP = "asyncio/base_events.py"
+ASIDE = ("/threading.py", "<frozen importlib._bootstrap>")
+"""Other threads, and what is imported."""
 FRAME = re.compile(r"(?P<name>.+) \((?P<file>[^()]+)\)")
 LIBRARY = re.compile(r"/site-packages/(\w+)")
 OURS = re.compile(r".*/((?:covey_|bench/|tests/)[\w/]+)\.py")
 ROLES = (r"-m covey_chassis \w+ covey_(\w+)", r"-m covey_(\w+)", r"-m (bench[\w.]*)", r"/(bench/\w+)\.py")
 """What names a process, in its command line: no more of that is kept."""
+UNNAMED = ':""'
 
 
 @dataclass
@@ -83,12 +87,20 @@ def profiles(sampled: Iterable[str]) -> dict[str, Profile]:
         last, _, times = last.rpartition(" ")
         around = [each for each in [*frames, last] if each.startswith("process ")]
         stack = [(each["name"], each["file"]) for each in map(FRAME.fullmatch, [*frames, last]) if each]
-        if around and any(file.endswith(LOOP) for _, file in stack):
-            found.setdefault(_role(around[-1]), Profile()).add(stack, int(times))
+        if around and not any(file.endswith(ASIDE) for _, file in stack):
+            found.setdefault(_role(around[-1]), Profile()).add(_in_loop(stack), int(times))
     return found
 
 
+def _in_loop(stack: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What the event loop has called: all of it, where the stack is a greenlet's and begins there."""
+    outside = [place for place, (_, file) in enumerate(stack) if file.endswith(LOOP)]
+    return stack[outside[-1] + 1 :] if outside else stack
+
+
 def _role(process: str) -> str:
+    if process.endswith(UNNAMED):
+        return "bench"  # the first one, when it was looked at before its program had begun
     found = (re.search(pattern, process) for pattern in ROLES)
     return next((match[1] for match in found if match), "another")
 
