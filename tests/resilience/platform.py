@@ -172,7 +172,7 @@ class Platform:
     _mails_read: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def url(self, service: str) -> str:
-        return self.stack.run["services"][service]
+        return self.stack.url(service)
 
     # --- what staff and operators do ---
 

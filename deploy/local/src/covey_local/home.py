@@ -172,7 +172,8 @@ class Home:
             code_secret=kept.get("code_secret") or secrets.token_urlsafe(32),
             accounts=kept.get("accounts", {}),
         )
-        self._keep(known)
+        if asdict(known) != kept:
+            self._keep(known)
         return known
 
     def keep_account(self, name: str, account: UserAccount) -> None:

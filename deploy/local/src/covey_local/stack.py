@@ -172,14 +172,14 @@ class Stack:
     def run(self) -> RunFile:
         """Where everything is."""
         return {
-            "services": {service.name: self._url(service.name) for service in self._services},
+            "services": {service.name: self.url(service.name) for service in self._services},
             "kafka": self.infrastructure.bootstrap_servers,
             "kafka_passwords": self.home.secrets(()).kafka,
             "databases": {
                 service.name: self.infrastructure.database_urls(service.name).worker for service in self._services
             },
             "portal": self._portal_url if self._portal else None,
-            "mail": self._url("mail"),
+            "mail": self.url("mail"),
             "smtp": f"127.0.0.1:{self._ports['smtp']}",
             "pids": self.home.running.pids(),
             "operator_token": self.home.secrets(()).operator_token,
@@ -287,7 +287,7 @@ class Stack:
                 log=self.home.logs / "mail.log",
                 environment=_own_environment(),
             ),
-            url=self._url("mail"),
+            url=self.url("mail"),
             ready_path="/messages?after=999999999",
         )
 
@@ -295,7 +295,7 @@ class Stack:
         """The portal, where it is wanted. By its name, not its number: a passkey is bound to a name."""
         if not self._portal:
             return []
-        asked = {f"COVEY_{name.upper()}_URL": self._url(name) for name in topology.ASKED_BY_PORTAL}
+        asked = {f"COVEY_{name.upper()}_URL": self.url(name) for name in topology.ASKED_BY_PORTAL}
         return [
             HttpProcess(
                 name="portal",
@@ -311,7 +311,7 @@ class Stack:
                         **self._environment.get("portal", {}),
                     },
                 ),
-                url=self._url("portal"),
+                url=self.url("portal"),
                 ready_path="/readyz",
             )
         ]
@@ -359,7 +359,7 @@ class Stack:
                 environment={**settings, **self._environment.get(name, {})},
                 folder=self.home.folder,
             ),
-            url=self._url(name),
+            url=self.url(name),
         )
 
     def _access_settings(self, service: Service) -> dict[str, str]:
@@ -386,13 +386,14 @@ class Stack:
     @property
     def _access_url(self) -> str | None:
         """None where the owner of access is not among the services: then nobody's rights can be verified."""
-        return next((self._url(service.name) for service in self._services if service.owns_access), None)
+        return next((self.url(service.name) for service in self._services if service.owns_access), None)
 
     @property
     def _keys(self) -> Path:
         return self.home.folder / "keys"
 
-    def _url(self, name: str) -> str:
+    def url(self, name: str) -> str:
+        """Where a service answers, or ``portal``, or ``mail``."""
         return f"http://127.0.0.1:{self._ports[name]}"
 
     def _write_run_file(self) -> None:
