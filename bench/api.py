@@ -65,8 +65,9 @@ async def measure(stand: Stand) -> list[Figure]:
             ours=rates["ours"],
             limit=rates["limit"],
             at_least=0.3,
-            note="A submit is 14 statements beside BEGIN and COMMIT, the INSERT is one: each costs SQLAlchemy's way there "
-            "and back. To that come a signed token, validation, a log line.",
+            note="A submit is 14 statements beside BEGIN and COMMIT, the INSERT is one: SQLAlchemy's way there and back is "
+            "43 % of a submit's time, the event loop and asyncpg 23 %, HTTP's side 10 %, the chassis 6 %, validation 4 %, "
+            "the token 3 %.",
         )
     ]
 
