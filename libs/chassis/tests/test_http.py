@@ -70,12 +70,12 @@ async def test_a_task_in_the_background_sees_what_was_committed(toy):
 
 
 @pytest.mark.parametrize("fails", ["gone", "too-large", "no such statement"])
-async def test_what_was_done_is_said_and_a_line_logged_when_what_was_waited_for_fails(toy, capsys, fails):
+async def test_what_was_done_is_said_and_a_line_logged_when_what_was_waited_for_fails(toy, logged, fails):
     answer = await toy.api.post(f"/v1/odd/waited-for/{fails}")
 
     assert (answer.status_code, answer.json()) == (200, "done")
     assert await toy.execute("SELECT said FROM note") == [("done",)]
-    assert "http.rest_not_done" in capsys.readouterr().out
+    assert "http.rest_not_done" in logged()
 
 
 async def test_no_connection_is_kept_whatever_a_request_does(toy):
