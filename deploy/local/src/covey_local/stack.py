@@ -171,10 +171,11 @@ class Stack:
     @property
     def run(self) -> RunFile:
         """Where everything is."""
+        secrets = self.home.secrets(())
         return {
             "services": {service.name: self.url(service.name) for service in self._services},
             "kafka": self.infrastructure.bootstrap_servers,
-            "kafka_passwords": self.home.secrets(()).kafka,
+            "kafka_passwords": secrets.kafka,
             "databases": {
                 service.name: self.infrastructure.database_urls(service.name).worker for service in self._services
             },
@@ -182,8 +183,8 @@ class Stack:
             "mail": self.url("mail"),
             "smtp": f"127.0.0.1:{self._ports['smtp']}",
             "pids": self.home.running.pids(),
-            "operator_token": self.home.secrets(()).operator_token,
-            "accounts": self.home.secrets(()).accounts,
+            "operator_token": secrets.operator_token,
+            "accounts": secrets.accounts,
         }
 
     @property
