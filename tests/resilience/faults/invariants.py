@@ -436,8 +436,7 @@ def copies_can_be_made_again(case: Case) -> Iterator[str]:
 
 def something_is_proven(case: Case) -> Iterator[str]:
     evidence = case.evidence
-    if not any(op.outcome == "ok" and op.is_command and op.kind != IMPORT for op in evidence.ops):
-        yield "no command was acknowledged"
+    yield from not_yet_done(evidence.ops)
     if not any(evidence.inbox.values()):
         yield "no consumer has taken an event"
     if not evidence.effects:
@@ -446,12 +445,18 @@ def something_is_proven(case: Case) -> Iterator[str]:
         yield "no offset was compared with a position"
     if not evidence.relay_acts:
         yield "no relay was seen at work"
-    removals = [op for op in evidence.ops if op.kind == "remove" and op.outcome == "ok" and op.shows]
-    if not any(removal.committed is not None for removal in removals):
-        yield "no removal was judged by what was committed"
     if "identity" not in evidence.restored and not any(entries for _, entries in _audited(case)):
         yield "no command was found in the audit"
-    if not any(op.kind == "watch" for op in evidence.ops):
+
+
+def not_yet_done(ops: Sequence[Op]) -> Iterator[str]:
+    """What clients have to have done: without it nothing is proven of commands, removals or streams."""
+    done = [op for op in ops if op.outcome == "ok"]
+    if not any(op.is_command and op.kind != IMPORT for op in done):
+        yield "no command was acknowledged"
+    if not any(op.kind == "remove" and op.shows and op.committed is not None for op in done):
+        yield "no removal was judged by what was committed"
+    if not any(op.kind == "watch" for op in done):
         yield "no stream was open"
 
 

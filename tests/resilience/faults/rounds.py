@@ -16,11 +16,16 @@ from .catalogue import Fault
 from .checker import HARNESS, Figures, figures, violations
 from .collecting import collect, mark
 from .evidence import Evidence, Removal
+from .history import read_histories
+from .invariants import not_yet_done
 from .rebuild import rebuild
 from .sampler import Sampler
 from .storm import storm
 from .world import AWAY, World
 
+UNDER_WAY_S = 60.0
+"""So long a strike waits for clients to have done what a verdict asks of them: struck, they may not come to it."""
+LOOK_S = 0.2
 STRIKE_S = 240.0
 """After so long a strike is given up."""
 REST_S = 60.0
@@ -54,7 +59,7 @@ class Load:
     """What the platform has to do in a round. Imports come one after the other."""
 
     warm_up_s: float = 5.0
-    """So long before the strike."""
+    """So long before the strike, and until all is under way."""
     rate_per_s: float = 40.0
     """Operations of all clients together, if nothing is slow."""
     import_rows: int = 2000
@@ -90,6 +95,7 @@ async def play(
             ):
                 histories.append(history)
                 await asyncio.sleep(load.warm_up_s)
+                await until_under_way(history)
                 try:
                     broken += await _strike(world, fault, rng)
                 finally:
@@ -153,6 +159,14 @@ async def rebuilt(world: World, *, seed: int) -> Round:
         recovery_s=None,
         took_s=time.monotonic() - began,
     )
+
+
+async def until_under_way(history: Path, *, within_s: float = UNDER_WAY_S) -> None:
+    """Until clients have done all that a verdict asks of them; or time is up, and the verdict says what is missing."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while any(not_yet_done(read_histories([history]))):
+                await asyncio.sleep(LOOK_S)
 
 
 async def _strike(world: World, fault: Fault, rng: Random) -> list[str]:

@@ -1,5 +1,6 @@
 """A run that did not do what was asked for does not pass for one that did."""
 
+import asyncio
 import json
 import time
 from dataclasses import replace
@@ -9,7 +10,8 @@ from .__main__ import _is_over, _run
 from .catalogue import FAULTS
 from .checker import Figures
 from .evidence import Removal
-from .rounds import REBUILT, Load, Round
+from .history import History, Op
+from .rounds import REBUILT, Load, Round, until_under_way
 
 
 async def test_faults_that_there_was_no_time_for_are_named():
@@ -72,3 +74,17 @@ async def test_a_round_in_which_something_was_violated_is_played_again():
     _, missed = await _run(FAULTS[:1], seed=7, events=0, load=Load(), until=time.monotonic(), before=[broken])
 
     assert missed == "F1 with seed 7"
+
+
+async def test_a_fault_strikes_once_somebody_was_let_in_watched_and_was_removed(tmp_path):
+    """On a slow machine that took longer than the warm-up, and the round proved nothing of streams."""
+    done = {"client": "somebody", "service": "identity", "invoked_at": 1.0, "outcome": "ok", "shows": True}
+    with History(tmp_path / "clients.jsonl") as history:
+        await history.note(Op(id="removed", kind="remove", committed=frozenset(), **done))
+        under_way = asyncio.create_task(until_under_way(tmp_path / "clients.jsonl", within_s=60))
+        asked = asyncio.create_task(until_under_way(tmp_path / "clients.jsonl", within_s=0.5))
+        await asked
+        assert not under_way.done()
+
+        await history.note(Op(id="watched", kind="watch", **done))
+        await under_way
