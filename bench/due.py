@@ -97,7 +97,7 @@ class Shelf:
         """A book of one's own for the block."""
         name = f"{self.urls.database}_{next(self._numbers)}"
         infrastructure = self.stand.infrastructure
-        urls = await infrastructure.create_database("renewals", database=name, template=self.urls.database)
+        urls = await infrastructure.copy_database("renewals", self.urls.database, database=name)
         try:
             async with connected(urls.worker) as database:
                 await database.execute("SET transaction_timeout = 0")

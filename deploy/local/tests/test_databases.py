@@ -95,7 +95,7 @@ async def test_making_a_database_again_changes_nothing_but_the_passwords(stack, 
 
 
 async def test_a_test_database_is_a_copy_with_the_same_roles(stack, membership):
-    copy = await stack.create_database("membership", database="covey_membership_copy", template=membership.database)
+    copy = await stack.copy_database("membership", membership.database, database="covey_membership_copy")
     async with connected(copy.request) as connection:
         await connection.execute("UPDATE group_ SET name = 'Birch Tools'")
     async with connected(copy.owner) as owner:

@@ -85,6 +85,22 @@ def test_an_ordinary_user_keeps_the_data_in_the_stacks_folder():
     assert (found["answer"], found["fsync"], found["mode"]) == (42, "on", "0o700")
 
 
+@pytest.mark.skipif(not postgres.MEMORY.is_dir(), reason="there are no files in memory here")
+async def test_data_of_a_folder_in_memory_are_in_memory_and_go_with_it():
+    with tempfile.TemporaryDirectory(dir=postgres.MEMORY) as name:
+        server = server_in(Path(name), durable=False)
+        process = await server.start()
+        home = postgres.place(server.folder).folder
+        data = home / "data" / "PG_VERSION"
+        was_there = data.exists()
+        await processes.stop(process, gently=postgres.STOP_SIGNAL)
+        postgres.delete(server.folder)
+
+    assert home.is_relative_to(postgres.MEMORY)
+    assert was_there
+    assert not home.exists()
+
+
 async def test_a_folder_that_was_deleted_by_hand_starts_over(closed_folder):
     for password in ("first", "second"):
         server = dataclasses.replace(server_in(closed_folder, durable=False), password=password)

@@ -5,7 +5,6 @@ import os
 import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -259,11 +258,9 @@ async def test_an_event_too_large_for_its_topic_blocks_its_own_key_only(
     assert sequences(await read_all(kafka, topic)) == {"healthy": [1, 2, 3], "large": [1, 2]}
 
 
-async def test_t10_t11_while_the_broker_stands_still_nothing_fails_and_the_order_holds(
-    database: DatabaseUrls, tmp_path: Path
-) -> None:
+async def test_t10_t11_while_the_broker_stands_still_nothing_fails_and_the_order_holds(database: DatabaseUrls) -> None:
     """A broker of its own, stopped for longer than a client's usual time-outs between two of its acknowledgements."""
-    async with start_machinery(tmp_path) as own:
+    async with start_machinery() as own:
         topic = await new_topic(own.kafka)
         pid = own.kafka_pid
         if pid is None:

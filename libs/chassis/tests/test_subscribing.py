@@ -675,10 +675,10 @@ async def test_kafka_is_found_by_the_second_of_its_addresses(toys: Toys, kafka: 
 
 
 async def test_a_consumer_that_no_longer_polls_is_stuck_but_not_while_kafka_gives_no_answer(
-    database: DatabaseUrls, sealing_keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseUrls, sealing_keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscribing, "STUCK_S", 1.0)
-    async with start_machinery(tmp_path) as own:
+    async with start_machinery() as own:
         if own.kafka_pid is None:
             pytest.skip("the broker runs in a container: its process cannot be stopped from here")
         toys = Toys(await new_topic(own.kafka), database, own.kafka, sealing_keys)

@@ -246,7 +246,7 @@ class World:
         """The database of a service that is down becomes what the copy is."""
         self.restored.add(service)
         await self.stack.infrastructure.drop_database(f"covey_{service}")
-        await self.stack.infrastructure.create_database(service, template=copy)
+        await self.stack.infrastructure.copy_database(service, copy)
 
     async def _end_sessions(self, service: str) -> None:
         await self._administer(

