@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("key", ["latency", "inbox", "sweep"])
 def test_a_benchmark_that_starts_a_part_of_a_service_measures_it(key: str) -> None:
     """Those that start a whole platform do as the journeys do, and peers have environments of their own."""

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from covey_chassis.access import Right
 from covey_chassis.testing import Harness, ServiceHarness
-from covey_contracts.identity import AccessChanged, AccessCodeIssued, CodeLetter
+from covey_contracts.identity import AccessChanged, AccessCodeIssued, CodeLetter, Letter, MailRequested
 from covey_identity.app import service
 from covey_identity.domain import crockford
 from covey_identity.domain.access_code import LENGTH, as_typed, bucket, draw
@@ -240,6 +240,41 @@ async def test_a_code_for_an_address_of_no_account_adds_the_address_to_whoever_r
     assert addresses == [person.email, "Sec@another.example"]
     assert await story.sees(person) == {group: ["renewals.view"]}
     assert (await story.redeem(person, code)).json()["code"] == "code-used"
+
+
+async def test_whoever_gave_a_code_gets_nothing_of_the_account_by_the_mailbox_that_it_went_to(story: Story) -> None:
+    """Else a primary invites somebody at a mailbox of their own, and has a new password for that account sent there."""
+    _, _, person, _, code = await invited(story, "mine@primary.example")
+    entered = await story.redeem(person, code)
+    told = await story.letter(MailRequested, Letter)
+    anybody = story.covey.client(None)
+
+    asked = {}
+    for what in ("user-id", "password"):
+        await anybody.post(f"/v1/forgotten/{what}", json={"email": "mine@primary.example"}, headers=command())
+        asked[what] = (await story.letter(MailRequested, Letter)).address
+
+    assert entered.json()["email"] == "mine@primary.example"
+    assert told.address == person.email, "the holder is told"
+    assert set(asked.values()) == {person.email}
+    assert (await person.api.get("/v1/account")).json()["proven_by_codes"] == ["mine@primary.example"]
+    purposes = [each.event.purpose for each in await story.covey.published(MailRequested)]
+    assert purposes[-3:] == ["address-added", "forgotten-user-id", "reset-password"]
+
+
+async def test_an_address_that_came_with_a_code_opens_the_account_once_its_holder_has_chosen_it(story: Story) -> None:
+    _, _, person, _, code = await invited(story, "sec@new-work.example")
+    await story.redeem(person, code)
+
+    chosen = {"email": "sec@new-work.example", "password": "quillfern-9-thistle"}
+    answer = await person.api.put("/v1/account/addresses/main", json=chosen)
+    await person.api.put("/v1/account/addresses/main", json=chosen | {"email": person.email})
+    await story.covey.client(None).post(
+        "/v1/forgotten/password", json={"email": "sec@new-work.example"}, headers=command()
+    )
+
+    assert answer.json()["proven_by_codes"] == []
+    assert (await story.letter(MailRequested, Letter)).address == "sec@new-work.example"
 
 
 @pytest.mark.parametrize("age", [0, 168 * 3600])

@@ -253,6 +253,32 @@ async def test_an_approval_sends_the_designated_person_a_code_and_nobody_else(st
     assert letter.code not in answer.text
 
 
+async def test_an_officer_writes_the_groups_number_in_whatever_case(story: Story) -> None:
+    group = await story.group()
+    first = await story.request(group, "one@people.example")
+    await run(story.covey, "UPDATE access_request SET group_number = lower(group_number)")
+    second = await story.request(group, "two@people.example")
+
+    form = (await story.covey.api.get(f"/v1/access-requests/{first}/form")).json()
+    answer = await story.approve(group, first)
+
+    assert (form["named_group"]["group_id"], form["waiting_too"]) == (str(group), [second])
+    assert answer.status_code == 200
+
+
+async def test_nobody_redeems_what_they_have_approved(story: Story) -> None:
+    """By an address that was nobody's when they approved it."""
+    group = await story.group()
+    await story.approve(group, await story.request(group, "sam@nobodys.example"))
+
+    answer = await story.covey.api.post(
+        "/v1/access-codes/redemption", json={"code": await story.code()}, headers=command(Prefer="wait=0")
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "own-approval")
+    assert "sam@nobodys.example" not in (await story.covey.api.get("/v1/account")).json()["addresses"]
+
+
 @pytest.mark.parametrize("other_address", [False, True])
 async def test_nobody_approves_for_themselves(story: Story, other_address: bool) -> None:
     group = await story.group()
@@ -260,8 +286,8 @@ async def test_nobody_approves_for_themselves(story: Story, other_address: bool)
     if other_address:
         await run(
             story.covey,
-            "INSERT INTO account_address (email_key, account_id, email, verified_at, is_primary)"
-            " SELECT 'sam@home.example', account_id, 'sam@home.example', now(), false FROM account_address"
+            "INSERT INTO account_address (email_key, account_id, email, verified_at, is_primary, recovers)"
+            " SELECT 'sam@home.example', account_id, 'sam@home.example', now(), false, true FROM account_address"
             " WHERE email_key = 'sam@carrier.example'",
         )
         mine = "SAM@home.example"

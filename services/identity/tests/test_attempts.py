@@ -1,7 +1,15 @@
 import asyncio
 
 from covey_chassis.testing import Harness
-from covey_identity.attempts import MOST, TooManyAttempts, begin_attempt, clear_attempts, subject_of
+from covey_identity.attempts import (
+    MOST,
+    PAUSE_MAX_S,
+    TooManyAttempts,
+    begin_attempt,
+    clear_attempts,
+    may_write_to,
+    subject_of,
+)
 
 from .accounts import comparable, run, sign_on, somebody
 
@@ -46,6 +54,18 @@ async def test_after_a_hundred_failures_in_a_row_there_is_none_for_a_day(covey: 
 
     assert await run(covey, "SELECT failures FROM attempt") == [(MOST,)]
     assert (await begin(covey) or 0) > 86_000
+
+
+async def test_however_often_a_stranger_asks_for_mail_an_address_is_written_to_again_after_five_minutes(
+    covey: Harness,
+) -> None:
+    """Else a stranger who has a day's pause put on an account takes the way out of it, too."""
+    await may_write_to(covey.context, "forgotten-password", "ottoline@alderquist.example.org")
+    await run(covey, "UPDATE attempt SET failures = :most - 1", most=MOST)
+
+    assert await may_write_to(covey.context, "forgotten-password", "ottoline@alderquist.example.org")
+
+    assert await pause(covey) == PAUSE_MAX_S
 
 
 async def test_during_a_pause_nothing_is_counted(covey: Harness) -> None:

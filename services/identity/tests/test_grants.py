@@ -168,6 +168,94 @@ async def test_removing_an_invitation_to_somebodys_own_address_removes_the_perso
     assert await story.sees(person) == {}
 
 
+async def test_taking_back_an_invitation_does_not_tell_whether_the_address_has_an_account(story):
+    group = await story.group()
+    primary = await story.primary(group)
+    stranger = await story.person("Stranger")
+    answers = {}
+    for email in (stranger.email, "nobody@people.example"):
+        added = (await story.add(primary, group, email)).json()
+        answers[email] = (await story.remove(primary, group, added["grant_id"])).json()
+
+    acts = (await primary.api.get(f"/v1/groups/{group}/audit")).json()["items"]
+
+    assert {(each["account_id"], each["status"]) for each in answers.values()} == {(None, "pending")}
+    removed = [each for each in acts if each["act"] == "user.removed"]
+    assert [(each["subjects"], [grant["email"] for grant in each["grants"]]) for each in removed] == [
+        ([], ["nobody@people.example"]),
+        ([], [stranger.email]),
+    ]
+
+
+async def test_an_address_that_is_somebody_elses_by_now_takes_nothing_with_it(story):
+    """Whoever was invited at an office keeps what they hold when a colleague has the address."""
+    group = await story.group()
+    primary = await story.primary(group)
+    former = await story.person("Former")
+    await story.add(primary, group, "office@oak.example")
+    await story.redeem(former, await story.code())
+    dropped = {"email": "office@oak.example", "password": "quillfern-9-thistle"}
+    await former.api.post("/v1/account/addresses/removal", json=dropped)
+    colleague = await story.person("Colleague", "office@oak.example")
+
+    _, grant = await story.secondary(primary, group, [Right.BILLING_VIEW], person=colleague)
+    await story.remove(primary, group, grant)
+
+    assert await story.sees(colleague) == {}
+    assert await story.sees(former) == {group: ["renewals.view"]}
+
+
+async def test_what_was_offered_at_another_address_goes_when_its_holder_takes_an_offer(story):
+    group = await story.group()
+    primary = await story.primary(group)
+    person = await story.person("Sec")
+    for email in (person.email, "sec@another.example"):
+        await story.add(primary, group, email)
+        code = await story.code()
+    other_group = await story.group()
+    await story.add(await story.primary(other_group), other_group, "sec@another.example")
+    await story.redeem(person, await story.code())  # the address is theirs since
+
+    assert (await story.redeem(person, code)).status_code == 200
+
+    users = (await primary.api.get(f"/v1/groups/{group}/users")).json()["items"]
+    assert [user["email"] for user in users if user["role"] == "secondary"] == ["sec@another.example"]
+
+
+async def test_whoever_was_only_invited_when_they_became_the_primary_has_one_grant(story):
+    group = await story.group()
+    former = await story.primary(group)
+    next_primary = await story.person("Next")
+    await story.add(former, group, next_primary.email)
+    as_user = await story.code()
+    await story.approve(group, await story.request(group, next_primary))
+
+    await story.redeem(next_primary, await story.code())
+
+    users = (await story.covey.api.get(f"/v1/groups/{group}/users")).json()["items"]
+    assert [(user["role"], user["account_id"]) for user in users] == [("primary", str(next_primary.account_id))]
+    assert (await story.redeem(next_primary, as_user)).json()["code"] == "code-not-good"
+
+
+@pytest.mark.parametrize("by", ["primary", "staff"])
+async def test_what_the_primary_was_offered_before_is_taken_back_alone(story, by):
+    """An address that they prove later was invited: to take that back must not take the group from them."""
+    group = await story.group()
+    primary = await story.primary(group)
+    secondary, _ = await story.secondary(primary, group)
+    added = await story.add(primary, group, "prim@another.example")
+    other_group = await story.group()
+    await story.add(await story.primary(other_group), other_group, "prim@another.example")
+    await story.redeem(primary, await story.code())
+
+    api = primary.api if by == "primary" else story.covey.api
+    removed = await api.delete(f"/v1/groups/{group}/users/{added.json()['grant_id']}", headers=command())
+
+    assert (removed.status_code, removed.json()["kind"]) == (202, "changed")
+    assert (await story.sees(primary))[group] == sorted(Right)
+    assert (await story.sees(secondary))[group] == ["renewals.view"]
+
+
 async def test_the_carriers_invitation_of_a_next_primary_binds_nobodys_hands(story):
     group = await story.group()
     primary = await story.primary(group)

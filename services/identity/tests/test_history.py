@@ -143,6 +143,51 @@ async def test_what_ends_at_midnight_is_of_the_day_before(story: Story) -> None:
     assert named == {5: False, 4: True, 3: False}
 
 
+async def test_whoever_is_locked_out_is_not_named_for_that_time(story: Story) -> None:
+    group = await story.group()
+    primary = await story.primary(group)
+    secondary, _ = await story.secondary(primary, group)
+    await days_pass(story, 10)
+    await story.covey.api.post(f"/v1/accounts/{secondary.account_id}/lock", headers=command())
+    await days_pass(story, 5)
+
+    locked = await seen_by(story, primary, group)
+    before = await seen_by(story, primary, group, days_ago=8)
+    await story.covey.api.post(f"/v1/accounts/{secondary.account_id}/unlock", headers=command())
+
+    assert secondary.account_id not in locked
+    assert [each["until"] is None for each in before[secondary.account_id]] == [False]
+    assert secondary.account_id not in await seen_by(story, primary, group, days_ago=3)
+    assert secondary.account_id in await seen_by(story, primary, group)
+
+
+async def test_nobody_knows_who_will_see_the_group(story: Story) -> None:
+    group = await story.group()
+    primary = await story.primary(group)
+
+    tomorrow = (datetime.now(ZONE).date() + timedelta(days=1)).isoformat()
+    answer = await primary.api.get(f"/v1/groups/{group}/seen-by", params={"on": tomorrow})
+
+    assert (answer.status_code, answer.json()["errors"]) == (422, [{"pointer": "/on", "detail": "has not come yet"}])
+
+
+async def test_whose_rights_an_act_was_about_is_said_of_whoever_was_only_invited_too(story: Story) -> None:
+    group = await story.group()
+    primary = await story.primary(group)
+    added = await story.add(primary, group, "sec@people.example", [Right.BILLING_VIEW], ["001"])
+    grant_id = added.json()["grant_id"]
+    await primary.api.post(f"/v1/groups/{group}/users/{grant_id}/code", headers=command())
+
+    acts = (await primary.api.get(f"/v1/groups/{group}/audit")).json()["items"]
+
+    said = {"grant_id": grant_id, "name": "Sec Ondary", "email": "sec@people.example"}
+    assert [(each["act"], each["grants"]) for each in acts[:3]] == [
+        ("code.reissued", [said | {"rights": [], "billing_units": None}]),
+        ("user.added", [said | {"rights": ["billing.view"], "billing_units": ["001"]}]),
+        ("code.issued", [said | {"rights": [], "billing_units": None}]),
+    ]
+
+
 async def test_another_groups_people_are_not_named(story: Story) -> None:
     group, other = await story.group(broker="F-1"), await story.group(broker="F-1")
     primary, elsewhere = await story.primary(group), await story.primary(other)

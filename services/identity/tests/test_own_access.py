@@ -81,7 +81,7 @@ async def test_a_code_waits_until_it_is_entered_replaced_or_expired(covey: Harne
     assert (await access_of(invited))["codes_waiting"] == 0
 
 
-async def test_a_code_that_has_expired_does_not_wait(covey: Harness) -> None:
+async def test_a_code_that_has_expired_is_said_to_have(covey: Harness) -> None:
     story = Story(covey)
     group_id = await story.group()
     primary = await story.primary(group_id)
@@ -90,7 +90,8 @@ async def test_a_code_that_has_expired_does_not_wait(covey: Harness) -> None:
     async with covey.context.workers.transaction() as session:
         await session.execute(EXPIRE, {"email": invited.email})
 
-    assert (await access_of(invited))["codes_waiting"] == 0
+    waiting = await access_of(invited)
+    assert (waiting["codes_waiting"], waiting["codes_expired"]) == (0, 1)
 
 
 async def test_a_token_says_when_its_session_is_over(covey: Harness) -> None:

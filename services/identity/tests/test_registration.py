@@ -404,6 +404,7 @@ async def test_the_account_tells_its_holder_what_is_known_of_them(covey: Harness
         "company": "Alderquist Benefits",
         "program_name": None,
         "addresses": [EMAIL],
+        "proven_by_codes": [],
         "market_region": "California",
         "language": "en",
     }

@@ -106,12 +106,12 @@ class Model:
         return [(key, grant) for key, grant in self.grants.items() if grant.group == group]
 
     def of_person(self, group: UUID, person: UUID | None, *emails: str | None) -> list[str]:
-        """The grants that are a person's, or that an address of theirs was invited for."""
+        """The grants that are a person's, or are offered to an address of theirs."""
         known = {email for email, owner in self.addresses.items() if owner == person and person} | {*emails}
         return [
             key
             for key, grant in self.in_group(group)
-            if (person is not None and grant.person == person) or (grant.email is not None and grant.email in known)
+            if (person is not None and grant.person == person) or (not grant.active and grant.email in known)
         ]
 
     # what happens; each says why not, or None
@@ -133,18 +133,22 @@ class Model:
             for each in self.grants.values():
                 if primary is not None and each.giver == primary:
                     each.giver = key
-            self.drop([*own, *([primary] if primary else [])])
+            self.drop([primary] if primary else [])
         grant.person, grant.active = person, True
+        theirs = self.of_person(grant.group, person)
+        self.drop(other for other in theirs if other != key and self.grants[other].role == "secondary")
         return None
 
     def remove(self, key: str, *, by_carrier: bool) -> str | None:
         grant = self.grants[key]
         if grant.role == "primary" and not by_carrier:
             return "primary-is-the-carriers"
-        if grant.firm or (grant.role == "primary" and not grant.active):
+        person = grant.person or self.addresses.get(str(grant.email))
+        primary = self.primary(grant.group)
+        for_primary = grant.role == "primary" or (primary and self.grants[primary].person == person)
+        if grant.firm or (for_primary and not grant.active):
             self.drop([key])
             return None
-        person = grant.person or self.addresses.get(str(grant.email))
         if why_not := self.take_all(grant.group, person, grant.email, by_carrier=by_carrier):
             return why_not
         if person and self.held(person, grant.group):

@@ -198,6 +198,7 @@ async def test_whoever_has_an_account_already_is_told_their_user_id_and_no_token
         (Kind.SECOND_FACTOR_OFF, False, True),
         (Kind.RECOVERY_CODE_USED, False, True),
         (Kind.RECOVERY_CODES_RENEWED, False, True),
+        (Kind.ADDRESS_ADDED, False, True),
         (Kind.PASSKEY_ADDED, False, True),
         (Kind.PASSKEY_REMOVED, False, True),
         (Kind.NO_ACCOUNT, False, False),

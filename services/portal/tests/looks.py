@@ -40,10 +40,15 @@ async def judge(visitor: Visitor, page: str, having: str) -> None:
 async def look_at(visitor: Visitor, page: str, look: str) -> list[str]:
     """What is wrong with the page that is open, which is kept as a picture."""
     if folder := os.environ.get("COVEY_SCREENSHOTS"):
-        name = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9A-Z]{16}", "ID", page)
-        name = re.sub(r"[^A-Za-z]+", "-", name).strip("-")
-        await visitor.page.screenshot(path=Path(folder) / f"{name}.{look}.png", full_page=True)
+        await visitor.page.screenshot(path=Path(folder) / f"{picture(page)}.{look}.png", full_page=True)
     return [f"{page}, {look}: {each}" for each in await faults(visitor)]
+
+
+def picture(page: str) -> str:
+    """What a page's picture is called: the same in each run, whatever is on it."""
+    name = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9A-Z]{16}", "ID", page)
+    name = re.sub(r"\d{4}-\d{2}(-\d{2})?", "DAY", name)
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
 
 
 async def faults(visitor: Visitor) -> list[str]:

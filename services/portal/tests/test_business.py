@@ -99,3 +99,32 @@ async def test_a_list_is_sorted_by_its_headings_counted_and_kept_in_its_address(
     assert await page.input_value("#status") == "pending review"
     await primary.press("#filters button:has-text('Search')")
     assert await page.locator("[aria-sort=descending]").inner_text() == "Group", "searching keeps the order"
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        (f"/transactions?created_from=never&created_to=2026-02-30&group_number={'x' * 101}&q={'x' * 101}", 4),
+        (f"/book?q={'x' * 101}", 1),
+    ],
+)
+async def test_a_filter_that_cannot_be_is_named_and_nothing_is_said_to_be_empty(visit, path, named):
+    visitor = await visit()
+    await visitor.register_and_sign_on(address("new"), "Noe", "Vice")
+    page = visitor.page
+
+    answer = await page.goto(path)
+
+    assert answer
+    assert answer.status == 422
+    assert await page.locator("main .empty").count() == 0
+    links = await page.locator("#problem a").all()
+    assert len(links) == named
+    for link in links:
+        place = (await link.get_attribute("href")).removeprefix("#")
+        assert await link.inner_text() in await page.inner_text(f"#{place}-complaint")
+        assert await page.locator(f"#{place}").is_visible()
+    assert await page.get_attribute("#q", "maxlength") == "100"
+    await visitor.press("main a:has-text('Clear filters')")
+    assert await page.locator("main .empty").count() == 1

@@ -101,6 +101,8 @@ async def test_a_primary_whose_code_has_expired_asks_the_carrier(platform, visit
 
     said = await complaint(primary, code)
 
+    await primary.go("/")
+    assert says["expired"] in await primary.page.inner_text("main"), "the home page says so, too"
     assert says["expired"] in said
     assert asks[1] in said.replace("Call us", "call us").replace("Llámenos", "llámenos")
 
@@ -112,3 +114,27 @@ async def test_a_primary_whose_code_has_expired_asks_the_carrier(platform, visit
     await primary.fill(code=await platform.another_code(email, group["legal_name"], code))
     await primary.press("main form button.button")
     assert group["legal_name"] in await primary.page.inner_text("main")
+
+
+@pytest.mark.timeout(300)
+async def test_an_address_that_came_with_a_code_is_named_and_so_is_whoever_was_invited(platform, visit):
+    group, other = await platform.group(), address("other")
+    primary = await visit()
+    await primary.become_primary(group, address("prim"))
+    await primary.add_user(group, other, "Sec", "Ondary")
+
+    await primary.go(f"/groups/{group['group_id']}/history")
+    invited = await primary.page.inner_text("main")
+    person = await visit()
+    own = address("own")
+    await person.register_and_sign_on(own, "Sec", "Ondary")
+    await person.go("/access-code")
+    await person.fill(code=await platform.code(other, group["legal_name"]))
+    await person.press("main form button.button")
+
+    assert "Sec Ondary" in invited
+    assert other in invited
+    assert other in await person.page.inner_text("main")
+    await person.go("/account")
+    assert "It came with an access code" in await person.page.inner_text("main")
+    assert "An access code that was sent to another email address" in await platform.mail(own, "address was added")

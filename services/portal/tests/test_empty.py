@@ -41,6 +41,7 @@ async def test_what_is_filtered_away_comes_back_by_clear_filters(platform, visit
     for visitor, path in (
         (primary, "/book?q=nobody-is-called-so"),
         (primary, "/transactions?created_from=2020-01-01&created_to=2020-01-02"),
+        (primary, f"/groups/{group['group_id']}/seen-by?on=2020-01-01"),
         (staff, "/staff/firms?firm_number=nobody-has-this"),
         (staff, f"/staff/audit?user_id={nobody}&group={group['group_id']}"),
     ):

@@ -106,9 +106,13 @@ def test_what_keeps_other_sites_out_is_all_of_it():
     assert wanted.items() <= HEADERS.items()
 
 
-async def test_signing_off_clears_what_the_browser_keeps(browser):
+async def test_signing_off_clears_what_the_browser_keeps_and_says_so_where_the_session_goes_on(browser):
+    """Whoever leaves a computer to others must be able to, though identity cannot be reached."""
     answer = await browser.post("/sign-off", headers=OURS | {"Cookie": f"__Host-covey={'a' * 43}"})
 
+    page = await browser.get(answer.headers["Location"])
+    assert "the session itself could not be ended" in page.text
+    assert "You are signed off." not in page.text
     assert {'"cache"', '"storage"'} <= {each.strip() for each in answer.headers["Clear-Site-Data"].split(",")}
     assert "__Host-covey=" in answer.headers["Set-Cookie"]
 

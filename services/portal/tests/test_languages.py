@@ -10,7 +10,9 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 from covey_portal import languages
+from covey_portal.calling import Refused
 from covey_portal.languages import LANGUAGES
+from covey_portal.refusals import sentence_of
 
 PACKAGE = Path(str(resources.files("covey_portal")))
 PLACE = re.compile(r"%\((\w+)\)s")
@@ -24,7 +26,7 @@ def said() -> set[str | tuple[str, ...]]:
         PACKAGE,
         method_map=[("**.py", "python"), ("templates/**.html", "jinja2")],
         options_map={"templates/**.html": JINJA},
-        keywords={"_": None, "gettext": None, "ngettext": (1, 2), "N_": None},
+        keywords={"_": None, "gettext": None, "ngettext": (1, 2), "Counted": (1, 2), "N_": None},
     )
     return {tuple(each[2]) if isinstance(each[2], (tuple, list)) else each[2] for each in found}
 
@@ -66,6 +68,22 @@ def test_plurals_are_those_of_the_number():
 
     assert one != two
     assert "%(num)s" in two
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "english", "spanish"),
+    [
+        (1, "Wait 1 minute,", "Espere 1 minuto e"),
+        (299, "Wait 5 minutes,", "Espere 5 minutos e"),
+        (3_601, "Wait 2 hours,", "Espere 2 horas e"),
+        (86_400, "Wait 24 hours,", "Espere 24 horas e"),
+    ],
+)
+def test_whoever_tried_too_often_is_told_how_long_to_wait(wait_s, english, spanish):
+    said = sentence_of(Refused(429, "too-many-attempts", "", wait_s=wait_s))
+
+    assert english in languages.sentence(said, "en")
+    assert spanish in languages.sentence(said, "es")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Request, Route
 
 from .people import PASSWORD, address
+from .test_keyboard import standing_still
 
 STAYED = "window.stayed"
 """Set on a page: gone when it is loaded again."""
@@ -244,3 +245,38 @@ async def test_whoever_only_watches_is_signed_off_in_time(platform, owner):
     assert int(await idle_ends()) <= int(before)
     await primary.go("/transactions")
     assert int(await idle_ends()) > int(before)
+
+
+@pytest.mark.timeout(300)
+async def test_how_far_a_change_is_is_asked_until_it_is_known_and_said_once(platform, visit):
+    """Nothing is replaced, and so nothing is read out, before that; whatever cannot be had meanwhile is asked for again."""
+    group = await platform.group()
+    primary = await visit()
+    await primary.become_primary(group, address("prim"))
+    await primary.add_user(group, address("sec"), "Sec", "Ond")
+    page, troubles = primary.page, ["lost", "away"]
+
+    async def troubled(route: Route) -> None:
+        match troubles.pop(0) if troubles else "":
+            case "lost":
+                await route.abort()
+            case "away":
+                await route.fulfill(status=503, content_type="text/html", body="<main><h1>Not now</h1></main>")
+            case _:
+                await route.continue_()
+
+    await primary.go(f"/groups/{group['group_id']}")
+    with standing_still(platform.run["pids"]["renewals"]):
+        await primary.confirm("main a[href$='/removal']", "/removal")
+        await page.evaluate("document.querySelector('#progress .calm').kept = true")
+        async with page.expect_response("**/changes/*") as asked:
+            pass
+        assert (await asked.value).status == 204
+        assert await page.evaluate("document.querySelector('#progress .calm').kept")
+        await page.route("**/changes/*", troubled)
+    await page.locator("#progress .said.good").wait_for()
+
+    assert troubles == []
+    assert await page.locator("h1").count() == 1
+    expected = ("net::ERR", "status of 503", "htmx:")
+    primary.noticed[:] = [each for each in primary.noticed if not any(known in each for known in expected)]

@@ -32,6 +32,17 @@ async def test_colours_are_the_devices_or_as_one_chooses_and_come_with_the_page(
     assert await visitor.page.evaluate(BACKGROUND) == dark
 
 
+@pytest.mark.timeout(100)
+async def test_what_needs_scripts_is_laid_out_as_everything_else_with_them_and_is_not_there_without(visit):
+    for scripts in (True, False):
+        visitor = await visit(scripts=scripts)
+        await visitor.go("/sign-on")
+        form = visitor.page.locator("form[data-passkey]")
+        assert await form.is_visible() == scripts
+        if scripts:
+            assert await form.evaluate("each => getComputedStyle(each).display") == "flex"
+
+
 @pytest.mark.timeout(200)
 async def test_whoever_wants_no_motion_sees_none(visit):
     visitor = await visit()

@@ -5,13 +5,14 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pyotp
 import pytest
 from covey_chassis.clock import Clock
 
-from .looks import LOOKS, RUN_AXE, TAGS, look_at
-from .people import GROUPS_RENEW_IN, PASSWORD, Visitor, address, firm_number
+from .looks import LOOKS, RUN_AXE, TAGS, look_at, picture
+from .people import GROUPS_RENEW_IN, NOWHERE, PASSWORD, Visitor, address, firm_number
 
 ANYBODY = (
     "/sign-on",
@@ -23,6 +24,7 @@ ANYBODY = (
     "/access-request",
     "/access-request/status",
     "/access-request/{reference}",
+    "/access-request/{reference}?sent=yes",
     "/nothing-is-here",
 )
 SIGNED_ON = (
@@ -37,6 +39,7 @@ SIGNED_ON = (
     "/account/sessions",
     "/account/passkeys",
     "/groups",
+    "/groups?n=2",
     "/groups/{group}",
     "/groups/{group}/renewals",
     "/groups/{group}/broker",
@@ -50,6 +53,7 @@ SIGNED_ON = (
     "/groups/{group}/seen-by",
     "/groups/{group}/seen-by?on=2020-01-01",
     "/groups/{group}/history",
+    "/groups/{group}/history?n=2",
     "/groups/{group}/changes/{change}",
     "/renewals",
     "/renewals/{month}",
@@ -57,7 +61,10 @@ SIGNED_ON = (
     "/book?q=nobody-is-called-so",
     "/transactions",
     "/transactions?status=open",
+    "/transactions?n=2",
+    "/transactions?created_from=never",
     "/transactions/{transaction}",
+    "/nothing-is-here",
 )
 BROKER = (
     "/",
@@ -108,6 +115,7 @@ SENT: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("primary", "/account/second-factor", {"password": PASSWORD}),
     ("primary", "/access-code", {"code": "7F3K-9QWD-2MXR-01TA"}),
     ("primary", "/groups/{group}/users/new", {"first_name": "Sec", "last_name": "Ondary", **SOMEBODY}),
+    ("primary", "/groups/{group}/firm", {}),
     ("primary", "/groups/{group}/broker", {"firm_number": "{other_firm}"}),
     ("staff", "/staff/firms/{firm}", {"user_id": "{user_id}"}),
     ("staff", "/staff/access-requests/{reference}/decline", {}),
@@ -183,6 +191,15 @@ async def cast(platform, browser) -> Cast:
             "staff": (account["user_id"], account["password"]),
         },
     )
+
+
+def test_each_page_is_kept_as_a_picture_of_its_own():
+    places = dict.fromkeys(("group", "appointment", "firm", "user", "change", "transaction", "broker"), str(uuid4()))
+    places |= {"reference": "0123456789ABCDEF", "month": "2027-02"}
+    names = [picture(f"{who}{path.format(**places)}") for who, path in PAGES]
+    names += [picture(f"{who}{path.format(**places)} sent") for who, path, _ in SENT]
+
+    assert sorted(names) == sorted({*names})
 
 
 @pytest.mark.timeout(400)
@@ -272,6 +289,8 @@ async def test_a_dialog_says_what_follows_and_escape_leaves_all_as_it_was(
     await visitor.page.keyboard.press("Enter")
     dialog = visitor.page.locator("dialog[open]")
     await dialog.wait_for()
+    here = await visitor.page.evaluate("document.activeElement.matches('dialog input, dialog [data-close]')")
+    assert here, "Enter alone does nothing that cannot be undone"
 
     said = await dialog.inner_text()
     assert name in said
@@ -380,6 +399,49 @@ async def test_the_session_is_of_one_cookie_that_no_script_sees(visit, cast):
 
 
 @pytest.mark.timeout(200)
+async def test_signing_off_ends_the_session_for_whoever_has_a_copy(platform, another_portal, visit, cast):
+    visitor = await visit()
+    await visitor.sign_on(*cast.accounts["primary"])
+    copy = await visitor.page.context.cookies()
+    async with another_portal(identity_url=NOWHERE) as broken:
+        alone = await visit(at=broken)
+        await alone.page.context.add_cookies(copy)
+        await alone.go("/forgotten/password")
+        await alone.page.evaluate(SIGN_OFF)
+        await alone.page.get_by_text("the session itself could not be ended").wait_for()
+        assert "__Host-covey" not in {each["name"] for each in await alone.page.context.cookies()}
+        await alone.leave()
+    await visitor.go("/account")
+    assert visitor.path == "/account", "as it was said"
+
+    await visitor.press("form[action='/sign-off'] button")
+
+    assert "You are signed off." in await visitor.page.inner_text("main")
+    await visitor.page.context.add_cookies(copy)
+    await visitor.go("/account")
+    assert visitor.path == "/sign-on"
+
+
+SIGN_OFF = """() => {
+  const form = Object.assign(document.createElement("form"), {method: "post", action: "/sign-off"});
+  document.body.append(form);
+  form.submit();
+}"""
+"""What the button does, on a page that knows of nobody's session."""
+
+
+@pytest.mark.timeout(200)
+async def test_who_is_signed_on_stays_so_where_there_is_no_page(visit, cast):
+    visitor = await visit()
+    await visitor.sign_on(*cast.accounts["primary"])
+    answer = await visitor.page.goto("/nothing-is-here")
+
+    assert answer.status == 404
+    assert await visitor.page.locator("header form[action='/sign-off']").count() == 1
+    assert await visitor.page.locator("header a[href='/sign-on']").count() == 0
+
+
+@pytest.mark.timeout(200)
 async def test_one_is_asked_before_the_session_ends_and_stays_by_one_key(visit, cast):
     visitor = await visit()
     await visitor.sign_on(*cast.accounts["primary"])
@@ -405,6 +467,45 @@ async def test_one_is_told_when_the_session_has_lasted_as_long_as_it_can(visit, 
 
     await visitor.page.locator("#session-warning[open] [data-last]").wait_for()
     assert not await visitor.page.locator("#session-warning [data-idle]").is_visible(), "nothing makes it longer"
+    await visitor.page.click("#session-warning button:has-text('Close')")
+    await visitor.page.locator("#session-warning").wait_for(state="hidden")
+    assert visitor.path == "/account", "to save what one was at"
+
+
+@pytest.mark.timeout(200)
+async def test_what_was_typed_stays_while_the_session_cannot_be_made_longer(visit, cast):
+    visitor = await visit()
+    await visitor.sign_on(*cast.accounts["primary"])
+    page, asked = visitor.page, 0
+
+    async def troubled(route: Any) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await route.abort()
+        elif asked == 2:
+            await route.fulfill(status=503, content_type="text/html", body="<h1>Not now</h1>")
+        else:
+            await route.continue_()
+
+    await page.route("**/account/information", partial(shortened, name="data-idle-s"))
+    await page.route("**/session/extension", troubled)
+    await visitor.go("/account/information")
+    await visitor.fill(company="Reed & Rush")
+    stay = page.locator("#session-warning[open] button:has-text('Stay signed on')")
+    problem = page.locator("#session-warning [data-problem]:has-text('still signed on')")
+
+    for times in (1, 2):
+        await stay.click()
+        await problem.wait_for()
+        assert asked == times
+    await stay.click()
+    await page.locator("#session-warning").wait_for(state="hidden")
+
+    assert asked == 3
+    assert visitor.path == "/account/information"
+    assert await page.input_value("#company") == "Reed & Rush"
+    visitor.noticed[:] = [each for each in visitor.noticed if "net::ERR" not in each and "status of 503" not in each]
 
 
 async def shortened(route: Any, *, name: str) -> None:
@@ -425,7 +526,13 @@ async def test_a_passkey_is_added_signs_on_and_is_removed(platform, visit):
     await visitor.page.click("form[data-create] button")
     await visitor.page.get_by_text("The password is not right.").wait_for()
 
-    await visitor.fill(password=PASSWORD)
+    await visitor.fill(name=" ", password=PASSWORD)
+    async with visitor.page.expect_response("**/account/passkeys/options") as asked:
+        await visitor.page.click("form[data-create] button")
+    assert (await asked.value).status == 422, "the authenticator is not asked to make a key yet"
+    await visitor.page.get_by_text("Enter a name for it").wait_for()
+
+    await visitor.fill(name="Work laptop", password=PASSWORD)
     await visitor.press("form[data-create] button")
     assert "Work laptop" in await visitor.page.inner_text("main table")
 

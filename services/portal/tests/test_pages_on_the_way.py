@@ -2,9 +2,11 @@
 
 import pyotp
 import pytest
+from playwright.async_api import Route
 
 from .looks import judge
 from .people import NOWHERE, PASSWORD, Visitor, address
+from .test_keyboard import standing_still
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.parametrize("language", ["en-US", "es-US"])]
 
@@ -101,3 +103,22 @@ async def test_what_a_code_brings_and_what_one_is_refused_or_cannot_have_now_are
         assert answer.status == 503
         await judge(kept_waiting, "not now", "main h1")
         await kept_waiting.leave()
+
+
+async def test_a_change_that_is_on_its_way_is_sound(platform, visit, language):
+    group, visitor = await platform.group(), await visit(language=language)
+    await visitor.become_primary(group, address("prim"))
+    await visitor.add_user(group, address("sec"), "Sec", "Ond")
+    await visitor.go(f"/groups/{group['group_id']}")
+    with standing_still(platform.run["pids"]["renewals"]):
+        await visitor.page.route("**/changes/*", _not_yet)
+        await visitor.confirm("main a[href$='/removal']", "/removal")
+    await judge(visitor, "a change on its way", "main #progress .progress")
+
+
+async def _not_yet(route: Route) -> None:
+    """Whatever the page itself asks: it is as it was."""
+    if "hx-request" in route.request.headers:
+        await route.fulfill(status=204)
+    else:
+        await route.continue_()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .people import address, eventually, firm_number
+from .people import NOWHERE, address, eventually, firm_number
 
 WAYS = [
     pytest.param("en-US", True, "English", id="english"),
@@ -121,3 +121,48 @@ async def test_the_audit_is_turned_page_by_page(visit):
     assert len(first) == 25
     assert second
     assert (await staff.page.title()).startswith("Audit, page 2")
+
+
+@pytest.mark.timeout(300)
+async def test_an_invitation_of_the_next_primary_is_taken_back_and_the_present_one_stays(platform, visit):
+    group = await platform.group()
+    primary, staff = await visit(), await visit()
+    await primary.become_primary(group, address("prim"))
+    invited = address("next")
+    await platform.approve_primary(group, invited)
+    await staff.sign_on_as_staff()
+    await staff.go(f"/groups/{group['group_id']}")
+    row = staff.page.locator(f"main tbody tr:has-text('{invited}')")
+
+    await staff.go(await row.locator("a[href$='/removal']").get_attribute("href"))
+    said = await staff.page.inner_text("main")
+    assert "Whoever is the primary administrator now stays." in said
+    assert "without a primary administrator" not in said
+    await staff.press()
+    await staff.go(f"/groups/{group['group_id']}")
+
+    assert await row.count() == 0
+    assert await staff.page.locator("main tbody tr:has-text('Primary administrator'):has-text('Active')").count() == 1
+    await primary.go(f"/groups/{group['group_id']}/users/new")
+    assert group["legal_name"] in await primary.title()
+
+
+@pytest.mark.timeout(300)
+async def test_staff_see_which_group_it_is_and_the_rest_where_that_cannot_be_had(platform, another_portal, visit):
+    group, staff = await platform.group(), await visit()
+    await staff.sign_on_as_staff()
+    pages = [f"/groups/{group['group_id']}/{each}" for each in ("history", "seen-by", "broker")]
+    for path in pages:
+        await staff.go(path)
+        assert group["legal_name"] in await staff.title(), path
+        assert group["legal_name"] in await staff.page.title(), path
+
+    cookies = await staff.page.context.cookies()
+    async with another_portal(membership_url=NOWHERE) as broken:
+        visitor = await visit(at=broken)
+        await visitor.page.context.add_cookies(cookies)
+        for path in pages:
+            answer = await visitor.page.goto(path)
+            assert answer.status == 200, path
+            assert await visitor.title() in ("What was done", "Who can see this group", "Broker of record")
+        await visitor.leave()

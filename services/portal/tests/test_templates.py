@@ -35,6 +35,7 @@ def request_in(request) -> Request:
         firms=({"firm_id": ID, "firm_number": ABSURD, "firm_name": ABSURD},),
         has_groups=True,
         codes_waiting=1,
+        codes_expired=1,
     )
     now = datetime.now(UTC)
     made = Request(
@@ -160,6 +161,10 @@ ENTRY = {
     "user_id": ABSURD,
     "authority": ABSURD,
     "subjects": [{"account_id": ID, "user_id": ABSURD}],
+    "grants": [
+        {"grant_id": ID, "name": ABSURD, "email": ABSURD, "rights": ["renewals.view"], "billing_units": [ABSURD]},
+        {"grant_id": ID, "name": ABSURD, "email": None, "rights": ["access.manage"], "billing_units": None},
+    ],
     "outcome": "refused",
     "origin": ABSURD,
     "group_id": ID,
@@ -186,6 +191,7 @@ PAGES: dict[str, dict[str, Any]] = {
     "broker.html": {
         "group_id": ID,
         "group": OWN,
+        "name": ABSURD,
         "broker": BROKER,
         "former": [FORMER],
         "manages": True,
@@ -210,6 +216,16 @@ PAGES: dict[str, dict[str, Any]] = {
     },
     "user_code.html": {"group_id": ID, "user": USER, "form": Form()},
     "user_removal.html": {"group_id": ID, "user": USER, "form": Form()},
+    "user_new.html": {"group": OWN, "form": FORM},
+    "seen_by.html": {
+        "group_id": ID,
+        "name": ABSURD,
+        "on": "2026-01-02",
+        "found": {"items": [], "complete": True},
+        "form": Form.of(on="2026-01-02"),
+    },
+    "history.html": {"group_id": ID, "name": ABSURD, "found": {"items": [ENTRY], "next": ABSURD}, "number": 2},
+    "change.html": {"group_id": ID, "name": ABSURD, "change": {"status": "pending"}},
     "user_new_rights.html": {"group": OWN, "form": FORM, "areas": (), "rights": {}, "units": []},
     "staff_request.html": {"found": REQUEST, "form": Form()},
     "staff_request_decline.html": {"found": REQUEST, "form": Form.of(reason=ABSURD)},
@@ -250,6 +266,32 @@ def test_absurd_names_are_shown_as_they_are(request_in, template):
     assert "<b onclick" not in text
     assert text.count("</title>") == 1
     assert "49" not in text.replace("7 * 7", "")[: text.index("<body")]
+
+
+@pytest.mark.parametrize("template", ["broker.html", "change.html", "history.html", "seen_by.html", "user_new.html"])
+def test_a_page_about_a_group_names_it_in_its_title_and_its_heading(request_in, template):
+    text = render(request_in, template, **PAGES[template])
+
+    for tag in ("title", "h1"):
+        assert SHOWN in text.split(f"<{tag}>")[1].split(f"</{tag}>")[0], tag
+
+
+@pytest.mark.parametrize(
+    ("role", "status", "stays"),
+    [
+        ("primary", "invited", True),
+        ("primary", "code expired", True),
+        ("primary", "active", False),
+        ("secondary", "invited", False),
+    ],
+)
+def test_to_take_back_an_invitation_of_the_next_primary_leaves_the_present_one(request_in, role, status, stays):
+    user = USER | {"role": role, "status": status}
+
+    text = render(request_in, "user_removal.html", group_id=ID, user=user, form=Form())
+
+    found = any(each in text for each in ("The invitation is taken back", "La invitación se retira"))
+    assert found == stays
 
 
 async def test_the_form_for_paper_is_set_once_however_many_ask_for_it(request_in, monkeypatch):

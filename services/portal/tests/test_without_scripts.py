@@ -35,6 +35,15 @@ async def test_what_was_forgotten_comes_by_mail_and_a_password_is_chosen_anew(pl
     assert "Fo" in await visitor.title()
 
 
+@pytest.mark.timeout(200)
+async def test_whoever_tried_too_often_is_told_how_long_to_wait(visit):
+    visitor, nobody = await visit(scripts=False), address("x")
+    for _ in range(6):
+        await visitor.sign_on(nobody, PASSWORD)
+
+    assert "Wait 1 minute, then try again." in await visitor.page.inner_text("#problem")
+
+
 @pytest.mark.timeout(300)
 async def test_one_keeps_ones_own_account(platform, visit):
     visitor = await visit(scripts=False)

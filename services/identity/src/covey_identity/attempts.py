@@ -40,10 +40,11 @@ def subject_of(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
-async def begin_attempt(context: Context, purpose: str, subject: bytes) -> None:
+async def begin_attempt(context: Context, purpose: str, subject: bytes, *, most: int | None = MOST) -> None:
     """Count an attempt as failed, until ``clear_attempts`` says otherwise. Call it before looking at the secret.
 
-    It takes a connection of its own, of the workers': requests that each hold one of theirs must not wait for another.
+    After ``most`` in a row there are none for a day; None: however many there were. It takes a connection of its own, of
+    the workers': requests that each hold one of theirs must not wait for another.
 
     Raises:
         TooManyAttempts: there were too many; this one does not count.
@@ -51,7 +52,7 @@ async def begin_attempt(context: Context, purpose: str, subject: bytes) -> None:
     async with context.workers.transaction() as session:
         parameters = {"purpose": purpose, "subject": subject}
         counted = await session.scalar(
-            _COUNT, parameters | {"free": FREE, "most": MOST, "pause_max_s": PAUSE_MAX_S, "hours": FORGOTTEN_HOURS}
+            _COUNT, parameters | {"free": FREE, "most": most, "pause_max_s": PAUSE_MAX_S, "hours": FORGOTTEN_HOURS}
         )
         # A statement of its own: it may have been counted by somebody else while this one waited.
         wait_s = 0 if counted else float(await session.scalar(_WAIT, parameters) or 0)
@@ -72,10 +73,11 @@ async def may_write_to(context: Context, purpose: str, email: str) -> bool:
 
     Anybody can ask for mail to any address, so an address is written to only so often, or a stranger could fill a mailbox.
     Each purpose has pauses of its own: whoever asks for one kind of mail keeps no other from its reader. They are the same
-    whether or not the address has an account, and no answer tells of them.
+    whether or not the address has an account, and no answer tells of them. However often a stranger asks, they are short:
+    a new password by mail is the way out for whom a stranger's wrong ones keep from signing on.
     """
     try:
-        await begin_attempt(context, purpose, subject_of(address_key(email)))
+        await begin_attempt(context, purpose, subject_of(address_key(email)), most=None)
     except TooManyAttempts:
         return False
     return True
@@ -89,7 +91,8 @@ _COUNT = text(
        SET failures = CASE WHEN known.last_at > clock_timestamp() - make_interval(hours => :hours)
                            THEN known.failures + 1 ELSE 1 END,
            next_at = clock_timestamp() + CASE
-               WHEN known.last_at > clock_timestamp() - make_interval(hours => :hours) AND known.failures + 1 >= :most
+               WHEN known.last_at > clock_timestamp() - make_interval(hours => :hours)
+                AND known.failures + 1 >= CAST(:most AS int)
                THEN make_interval(hours => :hours)
                WHEN known.last_at > clock_timestamp() - make_interval(hours => :hours) AND known.failures + 1 >= :free
                THEN make_interval(secs => least(:pause_max_s, 2 ^ least(known.failures + 1 - :free, 30)))

@@ -18,6 +18,7 @@ from covey_identity.domain.group import GroupCopy, GroupNotFound
 from covey_identity.domain.person_fields import address_key
 
 LASTS = Grant.status != GrantStatus.REMOVED
+INVITED = Grant.status == GrantStatus.INVITED
 
 
 async def group_of(session: AsyncSession, group_id: UUID) -> GroupCopy:
@@ -73,14 +74,15 @@ async def grant_in(session: AsyncSession, group_id: UUID, grant_id: UUID) -> Gra
 async def grants_to(
     session: AsyncSession, group_id: UUID, *, accounts: Collection[UUID] = (), emails: Collection[str] = ()
 ) -> Sequence[Grant]:
-    """The grants in a group that last and are these people's, by account or by the address that was invited; locked."""
+    """The grants in a group that last and are these people's, by account or, while invited, by the address; locked.
+
+    An active grant is its account's alone: the address that the code went to may be somebody else's by now.
+    """
+    invited_at = Grant.email_key.in_([address_key(email) for email in emails])
     query = select(Grant).where(
         Grant.group_id == group_id,
         LASTS,
-        or_(
-            Grant.account_id.in_(list(accounts)),
-            Grant.email_key.in_([address_key(email) for email in emails]),
-        ),
+        or_(Grant.account_id.in_(list(accounts)), INVITED & invited_at),
     )
     return (await session.scalars(_fresh(query))).all()
 
@@ -91,12 +93,12 @@ async def grants_to_firm(session: AsyncSession, group_id: UUID, firm_id: UUID) -
     A primary's is the carrier's, and not among them.
     """
     members = select(FirmMember.account_id).where(FirmMember.firm_id == firm_id, FirmMember.ended_at.is_(None))
-    addresses = select(func.lower(AccountAddress.email)).where(AccountAddress.account_id.in_(members))
+    addresses = select(AccountAddress.email_key).where(AccountAddress.account_id.in_(members))
     query = select(Grant).where(
         Grant.group_id == group_id,
         LASTS,
         Grant.role == GrantRole.SECONDARY,
-        or_(Grant.firm_id == firm_id, Grant.account_id.in_(members), func.lower(Grant.email).in_(addresses)),
+        or_(Grant.firm_id == firm_id, Grant.account_id.in_(members), INVITED & Grant.email_key.in_(addresses)),
     )
     return (await session.scalars(_fresh(query))).all()
 
@@ -221,12 +223,22 @@ async def request_by_reference(session: AsyncSession, reference: str, *, lock: b
     return found
 
 
+async def approver_of(session: AsyncSession, grant: Grant) -> UUID | None:
+    """Who approved the request by which the carrier offers to make somebody the primary."""
+    query = select(AccessRequest.decided_by).where(
+        AccessRequest.group_id == grant.group_id,
+        AccessRequest.email_key == grant.email_key,
+        AccessRequest.status == RequestStatus.APPROVED,
+    )
+    return await session.scalar(query.order_by(AccessRequest.decided_at.desc()).limit(1))
+
+
 async def waiting_requests(
     session: AsyncSession, group_number: str, emails: Collection[str]
 ) -> Sequence[AccessRequest]:
     """Requests for these people in a group that nobody has decided yet, locked."""
     query = select(AccessRequest).where(
-        AccessRequest.group_number == group_number,
+        func.lower(AccessRequest.group_number) == group_number.lower(),
         AccessRequest.status == RequestStatus.SUBMITTED,
         AccessRequest.email_key.in_([address_key(email) for email in emails]),
     )
@@ -240,11 +252,15 @@ def requests(status: RequestStatus | None) -> Select[AccessRequest]:
 
 
 async def waiting_too(session: AsyncSession, requests: Collection[AccessRequest]) -> dict[str, list[str]]:
-    """References of the requests that wait for the same groups, by group number, the oldest first; a thousand at most."""
-    numbers = {each.group_number for each in requests}
+    """References of the requests that wait for the same groups, the oldest first; a thousand at most.
+
+    By group number, in lower case: officers write it as they find it.
+    """
+    numbers = {each.group_number.lower() for each in requests}
+    number = func.lower(AccessRequest.group_number)
     found = await session.execute(
-        select(AccessRequest.group_number, AccessRequest.reference)
-        .where(AccessRequest.group_number.in_(numbers), AccessRequest.status == RequestStatus.SUBMITTED)
+        select(number, AccessRequest.reference)
+        .where(number.in_(numbers), AccessRequest.status == RequestStatus.SUBMITTED)
         .order_by(AccessRequest.id)
         .limit(1000)
     )
@@ -255,9 +271,10 @@ async def waiting_too(session: AsyncSession, requests: Collection[AccessRequest]
 
 
 async def groups_by_number(session: AsyncSession, numbers: Collection[str]) -> dict[str, GroupCopy]:
-    """The groups that have these numbers."""
-    found = await session.scalars(select(GroupCopy).where(GroupCopy.group_number.in_(set(numbers))))
-    return {group.group_number: group for group in found}
+    """The groups that have these numbers, by number in lower case."""
+    wanted = {number.lower() for number in numbers}
+    found = await session.scalars(select(GroupCopy).where(func.lower(GroupCopy.group_number).in_(wanted)))
+    return {group.group_number.lower(): group for group in found}
 
 
 async def primaries_of(session: AsyncSession, group_ids: Collection[UUID]) -> dict[UUID, str]:

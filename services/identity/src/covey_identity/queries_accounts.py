@@ -8,8 +8,9 @@ from uuid import UUID
 
 from covey_chassis.access.tokens import TOKEN_S
 from covey_chassis.db import load
-from sqlalchemy import Select, delete, func, or_, select, text, update
+from sqlalchemy import Select, case, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from covey_identity.domain.account import Account, AccountAddress, AccountKind, AccountNotFound, ProgramNotFound
 from covey_identity.domain.mail import Addressee
@@ -116,10 +117,15 @@ async def addresses_of(session: AsyncSession, account_id: UUID) -> list[str]:
 
 
 async def holder_of_address(session: AsyncSession, email: str) -> Addressee | None:
-    """Who is written to at this address, if it has an account."""
+    """Whom to write to about the account that this address has been proven for, if there is one.
+
+    At this address or, where it does not recover the account, at the main one: nothing about an account is written to
+    whoever reads a mailbox that only an access code went to.
+    """
+    main = aliased(AccountAddress)
     found = await session.execute(
         select(
-            AccountAddress.email,
+            case((AccountAddress.recovers, AccountAddress.email), else_=main.email),
             Account.language,
             Account.first_name,
             Account.last_name,
@@ -127,6 +133,7 @@ async def holder_of_address(session: AsyncSession, email: str) -> Addressee | No
             Account.id.label("account_id"),
         )
         .join(AccountAddress, AccountAddress.account_id == Account.id)
+        .join(main, (main.account_id == Account.id) & main.is_primary)
         .where(AccountAddress.email_key == address_key(email))
     )
     row = found.one_or_none()

@@ -1,5 +1,7 @@
 """Named reads of what was: who could see a group, and what was done."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +16,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from covey_identity.audit import HAPPENED_AT
 
 SEEN_MAX = 1000
+CONCERNED_MAX = 20
+"""So many of whom an act concerns are named."""
 
 
 class AuditEntry(Base, kw_only=True):
@@ -65,6 +69,61 @@ def entries(*, group_id: UUID | None = None, account_id: UUID | None = None) -> 
 
 
 @dataclass(frozen=True)
+class Concerned:
+    """A grant that an act was about: whose, and what it gives from then on, or gave until then. A firm has no address.
+
+    Of a code that was sent no rights are told: they stand where they were given.
+    """
+
+    grant_id: UUID
+    name: str
+    email: str | None
+    rights: list[str]
+    billing_units: list[str] | None
+
+
+async def grants_concerned(
+    session: AsyncSession, acts: Sequence[AuditEntry], group_id: UUID | None = None
+) -> Mapping[UUID, list[Concerned]]:
+    """By entry, the grants that acts were about, the first 20 of each; only in this group, where one is named.
+
+    Whoever is invited has no account yet: an entry, which holds no names, knows them by what it made of their grant.
+    """
+    named = {"entries": [each.id for each in acts], "group_id": group_id, "max": CONCERNED_MAX}
+    found: defaultdict[UUID, list[Concerned]] = defaultdict(list)
+    for entry_id, *concerned in await session.execute(_CONCERNED, named):
+        found[entry_id].append(Concerned(*concerned))
+    return found
+
+
+_CONCERNED = text(
+    """
+    WITH told AS (
+        SELECT entry.id AS entry_id, log.rev, (log.fact ->> 'id')::uuid AS grant_id, log.fact
+          FROM audit_entry AS entry
+          JOIN access_log AS log ON log.rev BETWEEN entry.first_rev AND entry.last_rev AND log.fact ->> 'kind' = 'grant'
+         WHERE entry.id = ANY(CAST(:entries AS uuid[]))
+        UNION ALL
+        SELECT id, 0, (details ->> 'grant')::uuid, NULL
+          FROM audit_entry WHERE id = ANY(CAST(:entries AS uuid[])) AND details ? 'grant' AND first_rev IS NULL
+    ), concerned AS (
+        SELECT told.*, given.first_name, given.last_name, given.email, given.firm_id,
+               row_number() OVER (PARTITION BY told.entry_id ORDER BY told.rev, told.grant_id) AS place
+          FROM told JOIN access_grant AS given ON given.id = told.grant_id
+         WHERE CAST(:group_id AS uuid) IS NULL OR given.group_id = :group_id
+    )
+    SELECT entry_id, grant_id, coalesce(firm.firm_name, first_name || ' ' || last_name) AS name, email,
+           ARRAY(SELECT jsonb_array_elements_text(fact -> 'rights')) AS rights,
+           CASE WHEN jsonb_typeof(fact -> 'billing_units') = 'array'
+                THEN ARRAY(SELECT jsonb_array_elements_text(fact -> 'billing_units')) END AS billing_units
+      FROM concerned LEFT JOIN firm ON firm.id = concerned.firm_id
+     WHERE place <= :max
+     ORDER BY entry_id, place
+    """
+)
+
+
+@dataclass(frozen=True)
 class Seen:
     """Somebody could see a group, with these rights, for this time."""
 
@@ -87,7 +146,8 @@ async def who_saw(session: AsyncSession, group_id: UUID, begins: datetime, ends:
     By name, a thousand spans at most; and whether these are all.
 
     As ``access_held`` says of the present: a firm's grants and appointments are its members', but for whom the primary
-    has excluded. The carrier's staff, who see every group by their office, are not among them.
+    has excluded. While an account is locked its holder sees nothing. The carrier's staff, who see every group by their
+    office, are not among them.
     """
     named = {"group_id": group_id, "begins": begins, "ends": ends, "max": SEEN_MAX + 1}
     found = [Seen(**row) for row in (await session.execute(_WHO_SAW, named)).mappings()]
@@ -106,14 +166,22 @@ _WHO_SAW = text(
           FROM access_log
          WHERE (fact ->> 'firm_id')::uuid IN (SELECT firm_id FROM told WHERE firm_id IS NOT NULL)
            AND fact ->> 'kind' = 'membership'
+    ), locks AS (
+        SELECT rev, at, fact ->> 'kind' AS kind, (fact ->> 'id')::uuid AS id, (fact ->> 'active')::boolean AS active,
+               (fact ->> 'account_id')::uuid AS account_id, (fact ->> 'firm_id')::uuid AS firm_id, fact
+          FROM access_log
+         WHERE (fact ->> 'account_id')::uuid IN (SELECT account_id FROM told UNION SELECT account_id FROM members)
+           AND fact ->> 'kind' = 'account'
     ), spans AS (
         SELECT each.*, tstzrange(at, CASE WHEN later IS NOT NULL THEN greatest(at, later) END) AS during
           FROM (
               SELECT *, lead(at) OVER (PARTITION BY kind, id ORDER BY rev) AS later
-                FROM (SELECT * FROM told UNION ALL SELECT * FROM members) AS both_kinds
+                FROM (SELECT * FROM told UNION ALL SELECT * FROM members UNION ALL SELECT * FROM locks) AS all_kinds
           ) AS each
     ), excluded AS (
         SELECT account_id, range_agg(during) AS during FROM spans WHERE kind = 'exclusion' AND active GROUP BY account_id
+    ), locked AS (
+        SELECT account_id, range_agg(during) AS during FROM spans WHERE kind = 'account' AND NOT active GROUP BY account_id
     ), held AS (
         SELECT account_id, firm_id, fact, tstzmultirange(during) AS during
           FROM spans WHERE kind = 'grant' AND active AND account_id IS NOT NULL
@@ -132,7 +200,8 @@ _WHO_SAW = text(
                 THEN ARRAY(SELECT jsonb_array_elements_text(fact -> 'billing_units')) END AS billing_units,
            lower(span.during) AS since, upper(span.during) AS until
       FROM held
-     CROSS JOIN LATERAL unnest(held.during) AS span (during)
+      LEFT JOIN locked ON locked.account_id = held.account_id
+     CROSS JOIN LATERAL unnest(held.during - coalesce(locked.during, '{}')) AS span (during)
       JOIN account ON account.id = held.account_id
       LEFT JOIN firm ON firm.id = held.firm_id
      WHERE span.during && tstzrange(:begins, :ends, '[]') AND NOT isempty(span.during)

@@ -35,7 +35,7 @@ from covey_portal.routes import (
     site,
 )
 from covey_portal.settings import PortalSettings
-from covey_portal.signed_on import SignOnNeeded, sign_on_first
+from covey_portal.signed_on import SignOnNeeded, recognise, sign_on_first
 from covey_portal.site import read_site
 
 BODY_BYTES_MAX = MIB
@@ -124,6 +124,7 @@ async def _away(request: Request, _error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
+    await recognise(request)
     return error_page(request.scope, noted(request.scope, error))
 
 

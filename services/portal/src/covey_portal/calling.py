@@ -50,7 +50,14 @@ class Refused(Exception):
     """A service refused what it was asked for (a problem document, RFC 9457)."""
 
     def __init__(
-        self, status: int, code: str, title: str, fields: Mapping[str, str] | None = None, *, detail: str = ""
+        self,
+        status: int,
+        code: str,
+        title: str,
+        fields: Mapping[str, str] | None = None,
+        *,
+        detail: str = "",
+        wait_s: int = 0,
     ) -> None:
         super().__init__(code)
         self.status = status
@@ -60,6 +67,8 @@ class Refused(Exception):
         """Bad fields by pointer, each with a sentence in English."""
         self.detail = detail
         """The service's own sentence, with facts."""
+        self.wait_s = wait_s
+        """After how long one may try again, where it says so."""
 
 
 class Away(Exception):
@@ -167,7 +176,14 @@ def _refusal(to: To, answer: httpx.Response) -> Exception:
     try:
         problem = answer.json()
         fields = {each["pointer"]: each["detail"] for each in problem["errors"]}
-        refused = Refused(answer.status_code, problem["code"], problem["title"], fields, detail=problem["detail"])
+        refused = Refused(
+            answer.status_code,
+            problem["code"],
+            problem["title"],
+            fields,
+            detail=problem["detail"],
+            wait_s=int(problem.get("wait_s", 0)),
+        )
     except (ValueError, KeyError, TypeError):
         log.error("portal.unreadable_answer", service=to, status=answer.status_code)
         return Away()

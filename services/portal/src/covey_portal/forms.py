@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from covey_portal.calling import Refused
-from covey_portal.languages import N_
+from covey_portal.languages import N_, Sentence
 from covey_portal.refusals import known_sentence, sentence_of
 
 ONCE = re.compile(r"[A-Za-z0-9:+.-]{1,100}")
@@ -29,8 +29,8 @@ class Form:
 
     def __init__(self, data: FormData | None = None) -> None:
         self._data = data or FormData()
-        self.errors: dict[str, str] = {}
-        self.problem: str | None = None
+        self.errors: dict[str, Sentence] = {}
+        self.problem: Sentence | None = None
         said = self["once"]
         self.once = said if ONCE.fullmatch(said) else str(uuid4())
 
@@ -80,7 +80,7 @@ class Form:
         """Take a service's complaints over: of a field by its pointer, with the page's own sentence where it has one."""
         said = sentences or {}
         for pointer in refused.fields:
-            name = pointer.removeprefix("/").partition("/")[0]
+            name = pointer.removeprefix("query:").removeprefix("/").partition("/")[0]
             if self.has(name) or name in said:
                 self.errors[name] = known_sentence(refused) or said.get(name, NOT_SO)
         if not self.errors:

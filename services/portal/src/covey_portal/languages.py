@@ -4,6 +4,7 @@ A sentence that a template or a module has and a catalogue has not makes a test 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
@@ -43,8 +44,22 @@ def translations(language: Language) -> NullTranslations:
     return Translations(compiled)
 
 
-def sentence(text: str, language: Language) -> str:
+@dataclass(frozen=True)
+class Counted:
+    """A sentence with a number in it, marked to be translated where it is shown: for one, and for any other number."""
+
+    one: str
+    many: str
+    num: int
+
+
+Sentence = str | Counted
+
+
+def sentence(text: Sentence, language: Language) -> str:
     """A sentence that comes from code, in the reader's words. What is data stays as it is: nothing is filled into it."""
+    if isinstance(text, Counted):
+        return translations(language).ngettext(text.one, text.many, text.num) % {"num": numeral(text.num, language)}
     return translations(language).gettext(text) if text else ""
 
 

@@ -1,9 +1,10 @@
 """What services refuse, in the portal's words, by the problem's code."""
 
+import math
 from collections.abc import Mapping
 
 from covey_portal.calling import Refused
-from covey_portal.languages import N_
+from covey_portal.languages import N_, Counted, Sentence
 
 OTHERWISE = N_("This could not be done. Check what you entered, and try again.")
 
@@ -15,7 +16,6 @@ SENTENCES: Mapping[str, str] = {
     # signing on
     "sign-on-refused": N_("The user ID or the password is not right. Check both, and try again."),
     "account-locked": N_("This account is locked. Call us, and we will help you."),
-    "too-many-attempts": N_("There were too many attempts. Wait a few minutes, then try again."),
     "too-busy": N_("Too many people are signing on right now. Wait a moment, then try again."),
     "challenge-not-good": N_("You showed your password too long ago. Sign on again."),
     "factor-code-wrong": N_("The code is not right. Enter the six digits that your app shows now, or a recovery code."),
@@ -60,6 +60,7 @@ SENTENCES: Mapping[str, str] = {
     "access-request-not-found": N_("There is no request with this reference number. Check it, and try again."),
     "group-does-not-match": N_("The group that you chose is not the one that the form names."),
     "group-not-found": N_("There is no such group."),
+    "own-approval": N_("You approved this yourself: nobody gives access to themselves."),
     "own-request": N_("You are named in this request: somebody else decides it."),
     "illegal-move": N_("This has been done already, or can no longer be done."),
 }
@@ -89,12 +90,28 @@ OF_CODES: Mapping[tuple[str, str], str] = {
 """What is said to whoever a code was for, and whom they ask (R-05)."""
 
 
-def known_sentence(refused: Refused) -> str | None:
+def _too_many(wait_s: int) -> Counted:
+    if wait_s > 3600:
+        return Counted(
+            "There were too many attempts. Wait %(num)s hour, then try again.",
+            "There were too many attempts. Wait %(num)s hours, then try again.",
+            math.ceil(wait_s / 3600),
+        )
+    return Counted(
+        "There were too many attempts. Wait %(num)s minute, then try again.",
+        "There were too many attempts. Wait %(num)s minutes, then try again.",
+        max(1, math.ceil(wait_s / 60)),
+    )
+
+
+def known_sentence(refused: Refused) -> Sentence | None:
     """What to say to a person, in English, to be translated; None for a refusal that has no words of its own here."""
+    if refused.code == "too-many-attempts":
+        return _too_many(refused.wait_s)
     of_code = (said for (code, whom), said in OF_CODES.items() if code == refused.code and whom in refused.detail)
     return next(of_code, SENTENCES.get(refused.code))
 
 
-def sentence_of(refused: Refused) -> str:
+def sentence_of(refused: Refused) -> Sentence:
     """What to say to a person, whatever was refused."""
     return known_sentence(refused) or OTHERWISE

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -52,6 +53,7 @@ class Who(BaseModel):
     firms: tuple[Firm, ...]
     has_groups: bool
     codes_waiting: int
+    codes_expired: int
 
     @property
     def reviews(self) -> bool:
@@ -187,6 +189,17 @@ async def _signed_on(request: Request) -> SignedOn:
 
 Me = Annotated[SignedOn, Depends(_signed_on)]
 """Whoever is signed on; a route that takes it is for them alone."""
+
+
+async def recognise(request: Request) -> None:
+    """Let a page that no route has made show who is signed on, where that can be had."""
+    if (
+        COOKIE in request.cookies
+        and not hasattr(request.state, "me")
+        and "text/html" in request.headers.get("accept", "")
+    ):
+        with suppress(SignOnNeeded, Away):
+            await _signed_on(request)
 
 
 def remember(response: Response, session_token: str) -> None:

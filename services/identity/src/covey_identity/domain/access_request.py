@@ -49,6 +49,12 @@ class OwnRequest(Refusal):
     status = 403
 
 
+class OwnApproval(Refusal):
+    """You have approved this yourself: nobody gives access to themselves."""
+
+    status = 403
+
+
 class AccessRequest(Aggregate, Base, kw_only=True):
     """Who asks, for whom, in which group; and what became of it."""
 

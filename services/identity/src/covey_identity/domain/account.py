@@ -71,6 +71,11 @@ class AccountAddress(Base, kw_only=True):
     email: Mapped[str]
     verified_at: Mapped[datetime]
     is_primary: Mapped[bool]
+    recovers: Mapped[bool]
+    """Whoever reads its mail may get a forgotten user ID and a new password: its holder has shown their password for it.
+
+    An access code proves nothing of the account: whoever gave the code may read that mailbox, too.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,22 +177,24 @@ class Account(Aggregate, Base, kw_only=True):
     # --- what happens to them ---
 
     def add_address(self, email: str, *, at: datetime, seal: Seal) -> AccountChanged:
-        """The holder has proven that this address is theirs too. They are written to at their first one, as before.
+        """An access code has proven that this address is theirs too. They are written to at their first one, as before.
 
         Raises:
             ProgramHasNoAddress: the holder is a program.
         """
         if self.kind is AccountKind.PROGRAM:
             raise ProgramHasNoAddress
-        self.keep_address(email, at=at)
+        self.keep_address(email, at=at, recovers=False)
         return self._state(AccountChanged, seal)
 
-    def keep_address(self, email: str, *, at: datetime) -> None:
+    def keep_address(self, email: str, *, at: datetime, recovers: bool = True) -> None:
         """The holder has proven it; nobody is told. The first is the main one."""
         key = address_key(email)
         if all(address.email_key != key for address in self.addresses):
             self.addresses.append(
-                AccountAddress(email_key=key, email=email, verified_at=at, is_primary=not self.addresses)
+                AccountAddress(
+                    email_key=key, email=email, verified_at=at, is_primary=not self.addresses, recovers=recovers
+                )
             )
 
     def drop_address(self, email: str, *, seal: Seal) -> AccountChanged:

@@ -30,6 +30,7 @@ class Purpose(StrEnum):
     RECOVERY_CODE_USED = "recovery-code-used"
     RECOVERY_CODES_RENEWED = "recovery-codes-renewed"
     ADDRESS_REMOVED = "address-removed"
+    ADDRESS_ADDED = "address-added"
     PASSKEY_ADDED = "passkey-added"
     PASSKEY_REMOVED = "passkey-removed"
 

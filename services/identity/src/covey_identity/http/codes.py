@@ -17,6 +17,7 @@ from covey_identity.audit import Author, refusals_audited
 from covey_identity.codes import PURPOSE, FoundCode, find_before
 from covey_identity.domain.access_change import Progress
 from covey_identity.domain.access_code import CodeExpired, CodeNotGood, CodeReplaced, CodeUsed
+from covey_identity.domain.access_request import OwnApproval
 from covey_identity.domain.grant import AlreadyHasAccess
 from covey_identity.http.changes import Prefer, address_of, seconds_preferred
 from covey_identity.progress import wait_until_done
@@ -43,6 +44,7 @@ class Redeemed(BaseModel):
     group_id: UUID
     group_number: str
     legal_name: str
+    email: Annotated[str, Field(description="Where the code was sent: a person's own address from now on.")]
     role: GrantRole
     rights: list[Right]
     billing_units: list[str] | None
@@ -53,7 +55,7 @@ class Redeemed(BaseModel):
     "/redemption",
     dependencies=[signed_on(before=find_before)],
     responses=says(200, "Location")
-    | refuses(CodeNotGood, CodeExpired, CodeUsed, CodeReplaced, AlreadyHasAccess, TooManyAttempts),
+    | refuses(CodeNotGood, CodeExpired, CodeUsed, CodeReplaced, AlreadyHasAccess, OwnApproval, TooManyAttempts),
     summary="Enter an access code",
 )
 async def redeem(
@@ -82,6 +84,7 @@ async def redeem(
         group_id=grant.group_id,
         group_number=group.group_number,
         legal_name=group.legal_name,
+        email=grant.email or "",
         role=grant.role,
         rights=sorted(grant.scope.rights),
         billing_units=grant.billing_units,

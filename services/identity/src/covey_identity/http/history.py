@@ -1,11 +1,13 @@
 """Who can see a group, and who could on a day; what was done, by whom (R-12)."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from uuid import UUID
 
 from covey_chassis.access import By, Right, StaffRight, requires, staff
 from covey_chassis.acts import shows_sensitive
+from covey_chassis.errors import FieldError, Invalid
 from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, service_router
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,12 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries_history as queries
 from covey_identity.domain.account import Account
-from covey_identity.queries_history import AuditEntry
+from covey_identity.queries_history import CONCERNED_MAX, AuditEntry, Concerned
 
 groups = service_router(prefix="/v1/groups/{group_id}", tags=["history"])
 entries = service_router(prefix="/v1/audit", tags=["history"])
 
-SUBJECTS_MAX = 20
 Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2999, 12, 31))]
 
 MANAGING = requires(Right.ACCESS_MANAGE, or_staff=(StaffRight.ACCESS_APPROVE,))
@@ -57,6 +58,18 @@ class Subject(BaseModel):
     user_id: str | None
 
 
+class GrantConcerned(BaseModel):
+    """A grant that an act was about."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    grant_id: UUID
+    name: Annotated[str, Field(description="Of the person who holds it, or was invited, or of the firm.")]
+    email: Annotated[str | None, Field(description="To which the code went; null for a firm's.")]
+    rights: Annotated[list[str], Field(description="What it gives from then on, or gave until then.")]
+    billing_units: Annotated[list[str] | None, Field(description="Null means all.")]
+
+
 class ActView(BaseModel):
     """An act in a group: who, what, when, on whose authority, and what came of it."""
 
@@ -68,6 +81,7 @@ class ActView(BaseModel):
     account_id: Annotated[UUID | None, Field(description="Who acted; null for the carrier's own systems.")]
     user_id: str | None
     subjects: Annotated[list[Subject], Field(description="Whose accounts it was about; the first 20 of them.")]
+    grants: Annotated[list[GrantConcerned], Field(description="Whose rights it was about; the first 20 of them.")]
 
 
 class EntryView(ActView):
@@ -93,9 +107,14 @@ async def read_seen_by(
     """Everybody who held a right in the group at any moment of that day, alone or through a firm.
 
     The carrier's staff see every group by their office; they are not among them.
+
+    Raises:
+        Invalid: the day has not come yet.
     """
     begins = ends = ctx.clock.now()
     if on is not None:
+        if on > begins.astimezone(ctx.clock.zone).date():
+            raise Invalid(FieldError("/on", "has not come yet"))
         begins = datetime.combine(on, time.min, ctx.clock.zone).astimezone(UTC)
         ends = datetime.combine(on + timedelta(days=1), time.min, ctx.clock.zone).astimezone(UTC)
         ends -= timedelta(microseconds=1)
@@ -113,8 +132,8 @@ async def list_acts(group_id: UUID, by: By, session: Session, limit: Limit, afte
         shows_sensitive(session)
     query = queries.acts_in(group_id)
     found, following = await page_of(session, query, by=[AuditEntry.id], limit=limit, after=after, descending=True)
-    names = await _user_ids(session, found)
-    return Page(items=[ActView(**_act(each, names)) for each in found], next=following)
+    names, grants = await _user_ids(session, found), await queries.grants_concerned(session, found, group_id)
+    return Page(items=[ActView(**_act(each, names, grants)) for each in found], next=following)
 
 
 @entries.get("", dependencies=[staff(StaffRight.ACCESS_APPROVE)], summary="What was done, the latest first")
@@ -128,10 +147,10 @@ async def list_entries(
     shows_sensitive(session)
     query = queries.entries(group_id=group_id, account_id=account_id)
     found, following = await page_of(session, query, by=[AuditEntry.id], limit=limit, after=after, descending=True)
-    names = await _user_ids(session, found)
+    names, grants = await _user_ids(session, found), await queries.grants_concerned(session, found, group_id)
     items = [
         EntryView(
-            **_act(each, names),
+            **_act(each, names, grants),
             written_at=each.at,
             session_id=each.session_id,
             group_id=each.groups[0] if len(each.groups) == 1 else None,
@@ -148,12 +167,12 @@ async def list_entries(
 
 async def _user_ids(session: AsyncSession, found: list[AuditEntry]) -> dict[UUID | None, str]:
     accounts = {each.account_id for each in found if each.account_id}
-    accounts |= {subject for each in found for subject in each.subjects[:SUBJECTS_MAX]}
+    accounts |= {subject for each in found for subject in each.subjects[:CONCERNED_MAX]}
     rows = await session.execute(select(Account.id, Account.user_id).where(Account.id.in_(accounts)))
     return {row.id: row.user_id for row in rows}
 
 
-def _act(entry: AuditEntry, names: dict[UUID | None, str]) -> dict[str, object]:
+def _act(entry: AuditEntry, names: dict[UUID | None, str], grants: Mapping[UUID, list[Concerned]]) -> dict[str, object]:
     return {
         "entry_id": entry.id,
         "at": entry.happened_at,
@@ -162,5 +181,6 @@ def _act(entry: AuditEntry, names: dict[UUID | None, str]) -> dict[str, object]:
         "authority": entry.authority,
         "account_id": entry.account_id,
         "user_id": names.get(entry.account_id),
-        "subjects": [Subject(account_id=each, user_id=names.get(each)) for each in entry.subjects[:SUBJECTS_MAX]],
+        "subjects": [Subject(account_id=each, user_id=names.get(each)) for each in entry.subjects[:CONCERNED_MAX]],
+        "grants": [GrantConcerned.model_validate(each) for each in grants.get(entry.id, ())],
     }

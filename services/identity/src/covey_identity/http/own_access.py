@@ -70,6 +70,9 @@ class OwnAccess(BaseModel):
     firms: Annotated[list[OwnFirm], Field(description="By number.")]
     has_groups: Annotated[bool, Field(description="Whether there is any group that they see.")]
     codes_waiting: Annotated[int, Field(description="Access codes sent to an address of theirs, good and not entered.")]
+    codes_expired: Annotated[
+        int, Field(description="The same, good no longer: whoever gave them can have another sent.")
+    ]
 
 
 @router.get("", dependencies=[signed_on()], responses=refuses(AccountNotFound), summary="Who you are to the carrier")
@@ -93,6 +96,7 @@ async def read_own_access(by: By, session: Session, ctx: Ctx) -> OwnAccess:
         firms=[OwnFirm.model_validate(firm) for firm in firms],
         has_groups=waiting.has_groups,
         codes_waiting=waiting.codes,
+        codes_expired=waiting.expired,
     )
 
 
@@ -162,11 +166,15 @@ _FIRMS = text(
 _WAITING = text(
     """
     SELECT EXISTS (SELECT FROM access_held WHERE account_id = :account_id) AS has_groups,
-           (SELECT count(*)
-              FROM account_address AS address
-              JOIN access_grant AS given ON given.email_key = address.email_key AND given.status = 'invited'
-              JOIN access_code AS code ON code.grant_id = given.id AND code.status = 'issued' AND code.expires_at > :at
-             WHERE address.account_id = :account_id) AS codes
+           sent.codes, sent.expired
+      FROM (
+          SELECT count(*) FILTER (WHERE code.expires_at > :at) AS codes,
+                 count(*) FILTER (WHERE code.expires_at <= :at) AS expired
+            FROM account_address AS address
+            JOIN access_grant AS given ON given.email_key = address.email_key AND given.status = 'invited'
+            JOIN access_code AS code ON code.grant_id = given.id AND code.status = 'issued'
+           WHERE address.account_id = :account_id
+      ) AS sent
     """
 )
 _HELD = text(

@@ -63,6 +63,13 @@ class AccountInformation(BaseModel):
     company: str
     program_name: str | None
     addresses: Annotated[list[str], Field(description="Those that you have proven; you are written to at the first.")]
+    proven_by_codes: Annotated[
+        list[str],
+        Field(
+            description="Those of them that an access code alone has proven: by them nobody gets a forgotten user ID or "
+            "a new password until you have chosen them as your main address."
+        ),
+    ]
     market_region: Annotated[str, Field(description="Empty for the carrier's own staff.")]
     language: str
 
@@ -79,6 +86,7 @@ class AccountInformation(BaseModel):
             company=account.company,
             program_name=account.program_name,
             addresses=await queries.addresses_of(session, account.id),
+            proven_by_codes=[each.email for each in account.addresses if not each.recovers],
             market_region=account.market_region,
             language=account.language,
         )

@@ -110,7 +110,7 @@ async def _views(session: AsyncSession, requests: Sequence[AccessRequest]) -> li
     waiting = await queries.waiting_too(session, requests)
     views = []
     for request in requests:
-        group = groups.get(request.group_number)
+        group = groups.get(request.group_number.lower())
         named = group and NamedGroup(
             group_id=group.group_id,
             legal_name=group.legal_name,
@@ -118,7 +118,7 @@ async def _views(session: AsyncSession, requests: Sequence[AccessRequest]) -> li
             primary=primaries.get(group.group_id),
         )
         own = {name: getattr(request, name) for name in RequestView.model_fields if hasattr(request, name)}
-        others = [each for each in waiting[request.group_number] if each != request.reference]
+        others = [each for each in waiting[request.group_number.lower()] if each != request.reference]
         views.append(RequestView(**own, named_group=named, waiting_too=others))
     return views
 

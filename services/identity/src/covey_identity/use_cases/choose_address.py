@@ -26,12 +26,15 @@ async def choose_address(
 
 
 async def write_to(session: AsyncSession, account: Account, email: str, *, seal: Seal) -> None:
-    """The same, of an account that is locked. Nothing happens if it is the main address already."""
+    """The same, of an account that is locked. Nothing happens if it is the main address already.
+
+    Whoever calls it has asked for the password: from now on the address recovers the account.
+    """
     former, chosen = account.main_address, account.proven_address(email)
     if chosen is former:
         return
     former.is_primary = False
     await session.flush()  # before the other: an account has one at any moment, and the database sees to it
-    chosen.is_primary = True
+    chosen.is_primary = chosen.recovers = True
     emit(session, account, account.state(seal=seal))
     await emit_rows(session, [(mail(Purpose.ADDRESS_CHANGED, account.addressee(former.email), seal), None)])

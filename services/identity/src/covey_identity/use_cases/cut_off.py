@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries, queries_accounts
-from covey_identity.audit import Author
+from covey_identity.audit import Author, Entry, audit
 from covey_identity.domain.exclusion import Exclusion
 from covey_identity.domain.grant import Grant, PrimaryIsTheCarriers
 from covey_identity.ledger import Ledger
@@ -22,18 +22,29 @@ async def cut_off_person(
 ) -> UUID | None:
     """Remove whose grant this is from its group, and exclude them from it if a firm of theirs still gives them sight.
 
-    Somebody who was only invited is known by the address, if it is an account's. The account that is removed, if any.
+    Somebody who was only invited is found by the address, if it is an account's. The account that loses something, if any:
+    whoever invites an address and takes that back is not told whether it has an account, and whose.
 
     Raises:
         PrimaryIsTheCarriers: the person is the group's primary, and it is not the carrier who removes them.
     """
     assert grant.email is not None  # a firm's grant is nobody's
     account_id = grant.account_id or await queries_accounts.owner_of_address(session, grant.email)
-    emails = [grant.email]
-    await remove_person(session, ledger, author, grant.group_id, account_id, emails, by_carrier=by_carrier, at=at)
+    had_sight = account_id is not None and await queries.sees_group(session, account_id, grant.group_id)
+    await remove_person(
+        session,
+        ledger,
+        author,
+        grant.group_id,
+        account_id,
+        [grant.email],
+        named=had_sight,
+        by_carrier=by_carrier,
+        at=at,
+    )
     if account_id is not None and await queries.sees_group(session, account_id, grant.group_id):
         await exclude(session, ledger, author, grant.group_id, account_id)
-    return account_id
+    return account_id if had_sight else None
 
 
 async def remove_person(
@@ -44,13 +55,14 @@ async def remove_person(
     account_id: UUID | None,
     emails: Collection[str] = (),
     *,
+    named: bool = True,
     by_carrier: bool,
     at: datetime,
 ) -> None:
     """Take all that is a person's own in a group: grants, codes, waiting requests, and what they delegated.
 
-    It is theirs by their account, by its addresses, or by these. That the carrier has invited them as the next primary is
-    the carrier's to take back.
+    It is theirs by their account, by its addresses, or by these; the audit names the account if they are ``named``. That
+    the carrier has invited them as the next primary is the carrier's to take back.
 
     Raises:
         PrimaryIsTheCarriers: they are the group's primary, and it is not the carrier who does it.
@@ -65,8 +77,8 @@ async def remove_person(
             raise PrimaryIsTheCarriers
         grants = [each for each in grants if each.role is GrantRole.SECONDARY]
     if facts := await remove_grants(session, grants, at=at):
-        await ledger.record("user.removed", author, facts, about=account_id)
-    await _void_requests(session, group_id, addresses, at=at)
+        await ledger.record("user.removed", author, facts, about=account_id if named else None)
+    await _void_requests(session, author, group_id, addresses, at=at)
 
 
 async def remove_grants(session: AsyncSession, grants: Sequence[Grant], *, at: datetime) -> list[Fact]:
@@ -99,7 +111,11 @@ async def exclude(session: AsyncSession, ledger: Ledger, author: Author, group_i
     return exclusion
 
 
-async def _void_requests(session: AsyncSession, group_id: UUID, emails: Collection[str], *, at: datetime) -> None:
+async def _void_requests(
+    session: AsyncSession, author: Author, group_id: UUID, emails: Collection[str], *, at: datetime
+) -> None:
     group = await queries.group_of(session, group_id)
     for request in await queries.waiting_requests(session, group.group_number, emails):
         request.void(at=at)
+        details = {"request": str(request.id)}
+        await audit(session, Entry(act="request.voided", author=author, groups=[group_id], details=details))

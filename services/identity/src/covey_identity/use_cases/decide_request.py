@@ -37,7 +37,7 @@ async def approve_request(
     await queries.still_approves(session, actor.account_id)
     request = await queries.request_by_reference(session, reference, lock=True)
     group = await queries.group_of(session, group_id)
-    if group.group_number != request.group_number:
+    if group.group_number.lower() != request.group_number.lower():
         raise GroupDoesNotMatch
     owner = await queries_accounts.owner_of_address(session, request.email)
     if owner == actor.account_id:
@@ -65,7 +65,8 @@ async def approve_request(
     session.add(grant)
     emit(session, grant, grant.give())
     await issue_code(session, grant, drawn, author, seal=seal, at=at)
-    await ledger.record("request.approved", author, [*facts, grant.fact()])
+    details = {"request": str(request.id)}
+    await ledger.record("request.approved", author, [*facts, grant.fact()], details=details)
     return request, grant
 
 

@@ -24,7 +24,14 @@ class Drawn:
 
 
 async def issue_code(
-    session: AsyncSession, grant: Grant, drawn: Drawn, author: Author, *, seal: Seal, at: datetime
+    session: AsyncSession,
+    grant: Grant,
+    drawn: Drawn,
+    author: Author,
+    *,
+    act: str = "code.issued",
+    seal: Seal,
+    at: datetime,
 ) -> AccessCode:
     """Keep the hash, and let the code go out in an event that only its sender can read."""
     await session.flush()  # the grant, which may be new, and the code that this one replaces
@@ -50,7 +57,5 @@ async def issue_code(
             sealed=seal(letter),
         ),
     )
-    await audit(
-        session, Entry(act="code.issued", author=author, groups=[grant.group_id], details={"grant": str(grant.id)})
-    )
+    await audit(session, Entry(act=act, author=author, groups=[grant.group_id], details={"grant": str(grant.id)}))
     return code

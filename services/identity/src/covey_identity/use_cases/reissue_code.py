@@ -38,5 +38,5 @@ async def reissue_code(
     grant.invite_again()
     for code in await queries.issued_codes(session, [grant.id]):
         code.replace()
-    await issue_code(session, grant, drawn, author, seal=seal, at=at)
+    await issue_code(session, grant, drawn, author, act="code.reissued", seal=seal, at=at)
     return grant

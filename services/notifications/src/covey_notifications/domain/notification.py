@@ -56,6 +56,7 @@ class Kind(StrEnum):
     SECOND_FACTOR_OFF = "second-factor-off"
     RECOVERY_CODE_USED = "recovery-code-used"
     RECOVERY_CODES_RENEWED = "recovery-codes-renewed"
+    ADDRESS_ADDED = "address-added"
     ADDRESS_REMOVED = "address-removed"
     PASSKEY_ADDED = "passkey-added"
     PASSKEY_REMOVED = "passkey-removed"
@@ -102,6 +103,7 @@ REQUESTED = (
     Kind.SECOND_FACTOR_OFF,
     Kind.RECOVERY_CODE_USED,
     Kind.RECOVERY_CODES_RENEWED,
+    Kind.ADDRESS_ADDED,
     Kind.ADDRESS_REMOVED,
     Kind.PASSKEY_ADDED,
     Kind.PASSKEY_REMOVED,

@@ -9,7 +9,7 @@ from covey_portal.calling import Json, Refused, To
 from covey_portal.forms import Form
 from covey_portal.languages import N_
 from covey_portal.pages import page
-from covey_portal.routes.groups import WAIT, broker_of, manages, managing, theirs_or_none
+from covey_portal.routes.groups import WAIT, broker_of, manages, managing, name_of, theirs_or_none
 from covey_portal.signed_on import Me, SignedOn
 
 router = APIRouter(prefix="/groups/{group_id}/broker")
@@ -100,6 +100,7 @@ async def _broker_page(request: Request, me: SignedOn, group_id: UUID, form: For
         form=form,
         group_id=group_id,
         group=own,
+        name=own["legal_name"] if own else await name_of(me, group_id),
         broker=next((each for each in appointments if each["ends_on"] is None), None),
         former=[each for each in appointments if each["ends_on"] is not None],
         manages=manages(own),

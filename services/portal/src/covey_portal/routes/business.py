@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from covey_portal.calling import Json, Refused, To
+from covey_portal.complaints import FILTER_TOO_LONG, NOT_A_DAY
 from covey_portal.forms import Form
 from covey_portal.languages import N_
 from covey_portal.pages import page
@@ -18,6 +19,18 @@ router = APIRouter()
 
 A_PAGE = 25
 NOT_FOUND_SO = N_("These filters cannot be. Clear them, and try again.")
+COMPLAINTS = dict.fromkeys(("q", "group_number"), FILTER_TOO_LONG) | dict.fromkeys(
+    ("created_from", "created_to"), NOT_A_DAY
+)
+
+
+def _complain(form: Form, refused: Refused) -> None:
+    """Of the filters that a service does not take. What was in the address beside them is nobody's field."""
+    if refused.status != 422:
+        raise refused
+    form.refuse(refused, COMPLAINTS)
+    if form.problem:
+        form.problem = NOT_FOUND_SO
 
 
 def _firm(me: SignedOn, wanted: str | None) -> str | None:
@@ -56,9 +69,7 @@ async def show_book(
             limit=A_PAGE,
         )
     except Refused as refused:
-        if refused.status != 422:
-            raise
-        form.problem = NOT_FOUND_SO
+        _complain(form, refused)
     return await page(
         request, "book.html", form=form, found=found or _NOTHING, number=n, **_pages(request, found or _NOTHING, n)
     )
@@ -103,9 +114,7 @@ async def list_transactions(
             sent_back = me.get(To.TRANSACTIONS, "/v1/transactions", status="action required", limit=A_PAGE)
             counted, asked = await asyncio.gather(count, sent_back)
     except Refused as refused:
-        if refused.status != 422:
-            raise
-        form.problem = NOT_FOUND_SO
+        _complain(form, refused)
     return await page(
         request,
         "transactions.html",

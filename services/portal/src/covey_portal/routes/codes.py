@@ -1,5 +1,6 @@
 """Entering an access code (R-05)."""
 
+import asyncio
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -39,5 +40,7 @@ async def enter_code(request: Request, me: Me) -> Response:
 
 @router.get("/entered/{group_id}")
 async def show_entered(request: Request, me: Me, group_id: UUID) -> Response:
-    group = await me.get(To.IDENTITY, f"/v1/access/groups/{group_id}")
-    return await page(request, "code_entered.html", group=group)
+    group, account = await asyncio.gather(
+        me.get(To.IDENTITY, f"/v1/access/groups/{group_id}"), me.get(To.IDENTITY, "/v1/account")
+    )
+    return await page(request, "code_entered.html", group=group, by_codes=account["proven_by_codes"])

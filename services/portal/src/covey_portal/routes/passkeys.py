@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from covey_portal.calling import Refused, To
 from covey_portal.complaints import PASSWORD
 from covey_portal.forms import Form
-from covey_portal.languages import N_, translations
+from covey_portal.languages import N_, sentence
 from covey_portal.pages import language_of, page
 from covey_portal.refusals import sentence_of
 from covey_portal.routes.sign_on import signed_on
@@ -23,6 +23,7 @@ from covey_portal.signed_on import Me, SignedOn, local, services_of
 router = APIRouter()
 
 NAME = N_("Enter a name for it, such as Work laptop")
+NAME_MAX = 60
 SAID: Mapping[str, str] = {
     "added": N_("The passkey is yours: sign on with it from now on."),
     "removed": N_("The passkey is removed. All of your other sessions have ended."),
@@ -30,8 +31,8 @@ SAID: Mapping[str, str] = {
 
 
 def _refusal(request: Request, refused: Refused) -> Response:
-    sentence = translations(language_of(request)).gettext(sentence_of(refused))
-    return JSONResponse({"problem": sentence}, refused.status)
+    said = NAME if "/name" in refused.fields else sentence_of(refused)
+    return JSONResponse({"problem": sentence(said, language_of(request))}, refused.status)
 
 
 async def _said(request: Request) -> dict[str, Any]:
@@ -83,7 +84,10 @@ async def _list_page(request: Request, me: SignedOn, form: Form, said: str = "")
 
 @router.post("/account/passkeys/options")
 async def begin_passkey(request: Request, me: Me) -> Response:
+    """Its name is looked at before the authenticator makes a key, which would stay there if the name were refused then."""
     said = await _said(request)
+    if not 1 <= len(str(said.get("name", "")).strip()) <= NAME_MAX:
+        return JSONResponse({"problem": sentence(NAME, language_of(request))}, 422)
     try:
         answer = await me.ask(
             To.IDENTITY, "POST", "/v1/account/passkeys/options", json={"password": str(said.get("password", ""))}

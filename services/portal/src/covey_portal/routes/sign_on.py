@@ -25,15 +25,24 @@ from covey_portal.signed_on import (
 router = APIRouter()
 
 NOTES = {
-    "signed-off": N_("You are signed off."),
-    "ended": N_("Your session is over. What you had saved is there when you sign on again."),
+    "signed-off": ("good", N_("You are signed off.")),
+    "not-ended": (
+        "heed",
+        N_(
+            "You are signed off in this browser, but the session itself could not be ended right now. It ends by itself"
+            " when nothing is done in it for a while, as a rule 15 minutes. To be sure, sign on again and end it under"
+            " Sessions."
+        ),
+    ),
+    "ended": ("good", N_("Your session is over. What you had saved is there when you sign on again.")),
 }
+"""What is said first, and in which tone."""
 USER_ID = N_("Enter your user ID")
 
 
 @router.get("/sign-on")
 async def show_sign_on(request: Request, next: str = "/", note: str = "") -> Response:  # noqa: A002 - as the address has it
-    return await page(request, "sign_on.html", form=Form(), next=local(next), note=NOTES.get(note, ""))
+    return await page(request, "sign_on.html", form=Form(), next=local(next), note=NOTES.get(note))
 
 
 @router.post("/sign-on")
@@ -54,7 +63,7 @@ async def sign_on(request: Request) -> Response:
             if answer.status == 202:
                 return await _second_step(request, Form(), answer.body["challenge"], onward)
             return await _go_on(request, answer, onward)
-    return await page(request, "sign_on.html", form=form, next=onward, note="")
+    return await page(request, "sign_on.html", form=form, next=onward, note=None)
 
 
 @router.post("/sign-on/second-factor")
@@ -73,7 +82,7 @@ async def show_second_factor(request: Request) -> Response:
             if refused.code == "challenge-not-good":
                 again = Form()
                 again.problem = sentence_of(refused)
-                return await page(request, "sign_on.html", form=again, next=onward, note="")
+                return await page(request, "sign_on.html", form=again, next=onward, note=None)
             form.refuse(refused)
         else:
             return await _go_on(request, answer, onward)
@@ -107,21 +116,27 @@ async def begin_again() -> Response:
 
 @router.post("/sign-off")
 async def sign_off(request: Request) -> Response:
-    """The session is over for whoever has its token, and nothing of the site stays in the browser."""
-    await _end_session(request)
-    response = RedirectResponse("/sign-on?note=signed-off", 303)
+    """The session is over for whoever has its token, or the page says that it is not; nothing stays in the browser."""
+    ended = await _end_session(request)
+    response = RedirectResponse(f"/sign-on?note={'signed-off' if ended else 'not-ended'}", 303)
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     forget(response)
     return response
 
 
-async def _end_session(request: Request) -> None:
+async def _end_session(request: Request) -> bool:
+    """Whether it is over, by this or before."""
     services = services_of(request)
     try:
         issued = await services.ask(To.IDENTITY, "POST", "/v1/tokens", bearer=session_token_of(request))
         await services.ask(To.IDENTITY, "DELETE", "/v1/sessions/current", bearer=issued.body["access_token"])
-    except (SignOnNeeded, Refused, Away):
-        return  # it was over already, or ends by itself: what this browser has of it goes either way
+    except SignOnNeeded:
+        return True
+    except Refused as refused:
+        return refused.status == 401
+    except Away:
+        return False
+    return True
 
 
 @router.post("/session/extension")

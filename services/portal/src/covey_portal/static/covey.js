@@ -29,8 +29,9 @@ document.addEventListener("click", async (event) => {
     location.href = link.href; // whatever it is, the page itself says it
   }
 });
-dialog.addEventListener("click", (event) => {
-  if (event.target.closest("[data-close]")) { event.preventDefault(); dialog.close(); }
+document.addEventListener("click", (event) => {
+  const open = event.target.closest("dialog [data-close]")?.closest("dialog");
+  if (open) { event.preventDefault(); open.close(); }
 });
 dialog.addEventListener("close", () => opener?.focus());
 
@@ -48,7 +49,7 @@ document.querySelectorAll("form[data-passkey]").forEach((form) => form.addEventL
   problem.textContent = "";
   const typed = Object.fromEntries(new FormData(form));
   try {
-    const options = await send(form.dataset.passkey + "/options", { password: typed.password ?? "" });
+    const options = await send(form.dataset.passkey + "/options", { name: typed.name ?? "", password: typed.password ?? "" });
     if (options.problem) { problem.textContent = options.problem; return; }
     const credential = "create" in form.dataset
       ? await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })
@@ -76,17 +77,19 @@ const warning = document.getElementById("session-warning");
 if (warning) {
   const before_ms = 120_000;
   const others = new BroadcastChannel("covey-session"); // whatever is done in one tab keeps the session of all
+  const problem = warning.querySelector("[data-problem]");
   let timer;
+  const leave = () => { location.href = "/sign-on?note=ended&next=" + encodeURIComponent(location.pathname + location.search); };
   const watch = ({ idle, at_most }) => {
     clearTimeout(timer);
     warning.close();
+    problem.textContent = "";
     const left_ms = Math.min(idle, at_most) * 1000;
     timer = setTimeout(() => {
       warning.querySelector("[data-idle]").hidden = at_most <= idle;
       warning.querySelector("[data-last]").hidden = at_most > idle;
       warning.showModal();
-      const onward = encodeURIComponent(location.pathname + location.search);
-      timer = setTimeout(() => { location.href = "/sign-on?note=ended&next=" + onward; }, Math.min(left_ms, before_ms));
+      timer = setTimeout(leave, Math.min(left_ms, before_ms));
     }, Math.max(0, left_ms - before_ms));
   };
   const heard = (left) => { watch(left); others.postMessage(left); };
@@ -94,10 +97,12 @@ if (warning) {
   heard({ idle: Number(warning.dataset.idleS), at_most: Number(warning.dataset.atMostS) });
   warning.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();
-    delete event.target.dataset.sent;
-    const answer = await fetch("/session/extension", { method: "POST", headers: { Accept: "application/json" } });
-    if (!answer.ok || answer.redirected) { location.href = "/sign-on?note=ended"; return; }
-    heard(await answer.json());
+    problem.textContent = "";
+    const answer = await fetch("/session/extension", { method: "POST", headers: { Accept: "application/json" } }).catch(() => null);
+    if (answer?.redirected || answer?.status === 401) { leave(); return; }
+    const left = answer?.ok && await answer.json().catch(() => null);
+    if (left) heard(left);
+    else problem.textContent = problem.dataset.failed; // the session may go on, and so may what is on the page
   });
 }
 
