@@ -245,7 +245,7 @@ async def test_a_code_for_an_address_of_no_account_adds_the_address_to_whoever_r
 async def test_whoever_gave_a_code_gets_nothing_of_the_account_by_the_mailbox_that_it_went_to(story: Story) -> None:
     """Else a primary invites somebody at a mailbox of their own, and has a new password for that account sent there."""
     _, _, person, _, code = await invited(story, "mine@primary.example")
-    entered = await story.redeem(person, code)
+    await story.redeem(person, code)
     told = await story.letter(MailRequested, Letter)
     anybody = story.covey.client(None)
 
@@ -254,10 +254,11 @@ async def test_whoever_gave_a_code_gets_nothing_of_the_account_by_the_mailbox_th
         await anybody.post(f"/v1/forgotten/{what}", json={"email": "mine@primary.example"}, headers=command())
         asked[what] = (await story.letter(MailRequested, Letter)).address
 
-    assert entered.json()["email"] == "mine@primary.example"
     assert told.address == person.email, "the holder is told"
     assert set(asked.values()) == {person.email}
     assert (await person.api.get("/v1/account")).json()["proven_by_codes"] == ["mine@primary.example"]
+    acts = (await story.covey.api.get("/v1/audit", params={"account_id": str(person.account_id)})).json()["items"]
+    assert [each["authority"] for each in acts if each["act"] == "address.proven"] == ["access code"]
     purposes = [each.event.purpose for each in await story.covey.published(MailRequested)]
     assert purposes[-3:] == ["address-added", "forgotten-user-id", "reset-password"]
 

@@ -187,6 +187,23 @@ async def test_taking_back_an_invitation_does_not_tell_whether_the_address_has_a
     ]
 
 
+async def test_two_addresses_that_are_invited_do_not_tell_that_they_are_one_persons(story):
+    group = await story.group()
+    primary = await story.primary(group)
+    person = await story.person("Two")
+    other_group = await story.group()
+    await story.add(await story.primary(other_group), other_group, "two@another.example")
+    await story.redeem(person, await story.code())  # both are theirs
+
+    first = await story.add(primary, group, person.email)
+    second = await story.add(primary, group, "two@another.example")
+    await story.remove(primary, group, first.json()["grant_id"])
+
+    users = (await primary.api.get(f"/v1/groups/{group}/users")).json()["items"]
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert [user["email"] for user in users if user["role"] == "secondary"] == ["two@another.example"]
+
+
 async def test_an_address_that_is_somebody_elses_by_now_takes_nothing_with_it(story):
     """Whoever was invited at an office keeps what they hold when a colleague has the address."""
     group = await story.group()
@@ -348,6 +365,12 @@ async def test_removing_somebody_voids_a_request_that_would_make_them_the_primar
 
     assert (await story.covey.client(None).get(f"/v1/access-requests/{reference}")).json()["status"] == "voided"
     assert (await story.approve(group, reference)).json()["code"] == "illegal-move"
+    by_staff = (await story.covey.api.get("/v1/audit")).json()["items"]
+    by_primary = (await primary.api.get(f"/v1/groups/{group}/audit")).json()["items"]
+    assert [each["details"].keys() for each in by_staff if each["act"] == "request.voided"] == [{"request"}]
+    assert "request.voided" not in {each["act"] for each in by_primary}, (
+        "what officers ask for is the carrier's to know"
+    )
 
 
 async def test_a_new_primary_takes_over_and_what_was_delegated_passes_on(story):

@@ -168,7 +168,10 @@ async def test_nobody_knows_who_will_see_the_group(story: Story) -> None:
     tomorrow = (datetime.now(ZONE).date() + timedelta(days=1)).isoformat()
     answer = await primary.api.get(f"/v1/groups/{group}/seen-by", params={"on": tomorrow})
 
-    assert (answer.status_code, answer.json()["errors"]) == (422, [{"pointer": "/on", "detail": "has not come yet"}])
+    assert (answer.status_code, answer.json()["errors"]) == (
+        422,
+        [{"pointer": "query:on", "detail": "has not come yet"}],
+    )
 
 
 async def test_whose_rights_an_act_was_about_is_said_of_whoever_was_only_invited_too(story: Story) -> None:
@@ -180,12 +183,32 @@ async def test_whose_rights_an_act_was_about_is_said_of_whoever_was_only_invited
 
     acts = (await primary.api.get(f"/v1/groups/{group}/audit")).json()["items"]
 
-    said = {"grant_id": grant_id, "name": "Sec Ondary", "email": "sec@people.example"}
+    said = {"grant_id": grant_id, "name": "Sec Ondary", "email": "sec@people.example", "ended": False}
     assert [(each["act"], each["grants"]) for each in acts[:3]] == [
         ("code.reissued", [said | {"rights": [], "billing_units": None}]),
         ("user.added", [said | {"rights": ["billing.view"], "billing_units": ["001"]}]),
         ("code.issued", [said | {"rights": [], "billing_units": None}]),
     ]
+
+
+async def test_of_a_takeover_it_is_said_who_has_what_and_who_no_longer(story: Story) -> None:
+    """However much passes on: the new primary is among the first twenty."""
+    group = await story.group()
+    former = await story.primary(group, "Former")
+    for number in range(20):
+        await story.add(former, group, f"invited-{number}@people.example")
+    secondary, _ = await story.secondary(former, group)
+    await story.approve(group, await story.request(group, secondary))
+    await story.redeem(secondary, await story.code())
+
+    (taken_over,) = (await secondary.api.get(f"/v1/groups/{group}/audit", params={"limit": 1})).json()["items"]
+    (for_staff,) = (await story.covey.api.get("/v1/audit", params={"limit": 1, "group_id": str(group)})).json()["items"]
+
+    concerned = [(each["email"], "access.manage" in each["rights"], each["ended"]) for each in taken_over["grants"]]
+    assert concerned[:2] == [(secondary.email, False, True), (secondary.email, True, False)]
+    assert (former.email, True, True) in concerned
+    assert len(concerned) == len({each["grant_id"] for each in taken_over["grants"]}) == 20
+    assert for_staff["grants"] == taken_over["grants"]
 
 
 async def test_another_groups_people_are_not_named(story: Story) -> None:

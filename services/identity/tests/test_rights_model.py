@@ -65,6 +65,9 @@ class Grant:
     active: bool = False
     giver: str | None = None
 
+    def offered_to(self, email: str) -> bool:
+        return not self.active and self.email == email
+
 
 @dataclass
 class Model:
@@ -117,7 +120,9 @@ class Model:
     # what happens; each says why not, or None
 
     def add(self, group: UUID, email: str) -> str | None:
-        return "user-already-there" if self.of_person(group, self.addresses.get(email), email) else None
+        owner = self.addresses.get(email)
+        there = [each for _, each in self.in_group(group) if (owner and each.person == owner) or each.offered_to(email)]
+        return "user-already-there" if there else None
 
     def redeem(self, key: str, person: UUID) -> str | None:
         grant = self.grants[key]
@@ -144,6 +149,8 @@ class Model:
         if grant.role == "primary" and not by_carrier:
             return "primary-is-the-carriers"
         person = grant.person or self.addresses.get(str(grant.email))
+        if person and not self.held(person, grant.group):
+            person = None  # whoever holds nothing is the address alone
         primary = self.primary(grant.group)
         for_primary = grant.role == "primary" or (primary and self.grants[primary].person == person)
         if grant.firm or (for_primary and not grant.active):

@@ -140,6 +140,7 @@ async def test_one_sees_ones_own_sessions_by_the_page(covey: Harness) -> None:
         rest = (await client.get("/v1/sessions", params={"limit": 2, "after": page["next"]})).json()
 
     seen = [(UUID(each["session_id"]), each["is_current"]) for each in page["items"] + rest["items"]]
+    assert {each["origin"] for each in page["items"] + rest["items"]} == {"127.0.0.1"}
     assert seen == [(third.id, False), (second.id, True), (first.id, False)]
     assert rest["next"] is None
 

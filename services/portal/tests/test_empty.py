@@ -53,6 +53,10 @@ async def test_what_is_filtered_away_comes_back_by_clear_filters(platform, visit
 
         assert visitor.page.url == visitor.platform.portal + path.partition("?")[0]
 
+    await primary.page.goto(f"/groups/{group['group_id']}/seen-by?on=2999-01-01")
+    assert "Enter a day from 2000 on that has come" in await primary.page.inner_text("#problem")
+    assert await primary.page.locator("main .empty").count() == 0
+
 
 @pytest.mark.timeout(200)
 async def test_what_cannot_be_shown_right_now_is_not_said_to_be_empty(another_portal, platform, visit):

@@ -493,7 +493,7 @@ async def test_what_was_typed_stays_while_the_session_cannot_be_made_longer(visi
     await visitor.go("/account/information")
     await visitor.fill(company="Reed & Rush")
     stay = page.locator("#session-warning[open] button:has-text('Stay signed on')")
-    problem = page.locator("#session-warning [data-problem]:has-text('still signed on')")
+    problem = page.locator("#session-warning [data-problem]:has-text('did not work right now')")
 
     for times in (1, 2):
         await stay.click()

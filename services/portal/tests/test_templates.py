@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
 
@@ -162,8 +163,22 @@ ENTRY = {
     "authority": ABSURD,
     "subjects": [{"account_id": ID, "user_id": ABSURD}],
     "grants": [
-        {"grant_id": ID, "name": ABSURD, "email": ABSURD, "rights": ["renewals.view"], "billing_units": [ABSURD]},
-        {"grant_id": ID, "name": ABSURD, "email": None, "rights": ["access.manage"], "billing_units": None},
+        {
+            "grant_id": ID,
+            "name": ABSURD,
+            "email": ABSURD,
+            "rights": ["renewals.view"],
+            "billing_units": [ABSURD],
+            "ended": False,
+        },
+        {
+            "grant_id": ID,
+            "name": ABSURD,
+            "email": None,
+            "rights": ["access.manage"],
+            "billing_units": None,
+            "ended": True,
+        },
     ],
     "outcome": "refused",
     "origin": ABSURD,
@@ -266,6 +281,49 @@ def test_absurd_names_are_shown_as_they_are(request_in, template):
     assert "<b onclick" not in text
     assert text.count("</title>") == 1
     assert "49" not in text.replace("7 * 7", "")[: text.index("<body")]
+
+
+class Columns(HTMLParser):
+    """By table, the headings of its columns; and of its cells, what they are labelled on a phone, by column."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headings: list[list[str]] = []
+        self.labels: list[tuple[int, int, str]] = []
+        self._column = -1
+        self._in_heading = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        of = dict(attrs)
+        if tag == "table":
+            self.headings.append([])
+        elif tag == "tr":
+            self._column = -1
+        elif tag in ("td", "th"):
+            self._column += 1
+            self._in_heading = of.get("scope") == "col"
+            if self._in_heading:
+                self.headings[-1].append("")
+            if label := of.get("data-label"):
+                self.labels.append((len(self.headings) - 1, self._column, label))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_heading = self._in_heading and tag != "th"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_heading:
+            self.headings[-1][-1] += data.strip()
+
+
+@pytest.mark.parametrize("template", PAGES)
+def test_on_a_phone_a_cell_is_labelled_as_its_column_is_headed(request_in, template):
+    columns = Columns()
+
+    columns.feed(render(request_in, template, **PAGES[template]))
+
+    assert [(columns.headings[table][column], label) for table, column, label in columns.labels] == [
+        (label, label) for _, _, label in columns.labels
+    ]
 
 
 @pytest.mark.parametrize("template", ["broker.html", "change.html", "history.html", "seen_by.html", "user_new.html"])

@@ -1,5 +1,6 @@
 """Named reads of groups, grants, codes, firms and requests. Those that a decision rests on come after ``lock_ledger``."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
@@ -271,10 +272,18 @@ async def waiting_too(session: AsyncSession, requests: Collection[AccessRequest]
 
 
 async def groups_by_number(session: AsyncSession, numbers: Collection[str]) -> dict[str, GroupCopy]:
-    """The groups that have these numbers, by number in lower case."""
-    wanted = {number.lower() for number in numbers}
-    found = await session.scalars(select(GroupCopy).where(func.lower(GroupCopy.group_number).in_(wanted)))
-    return {group.group_number.lower(): group for group in found}
+    """The groups that have these numbers; in another case, too, where that is no other group's."""
+    number = func.lower(GroupCopy.group_number)
+    alike: defaultdict[str, list[GroupCopy]] = defaultdict(list)
+    for group in await session.scalars(select(GroupCopy).where(number.in_({each.lower() for each in numbers}))):
+        alike[group.group_number.lower()].append(group)
+    found = {}
+    for wanted in numbers:
+        groups = alike[wanted.lower()]
+        meant = [group for group in groups if group.group_number == wanted] or groups
+        if len(meant) == 1:
+            found[wanted] = meant[0]
+    return found
 
 
 async def primaries_of(session: AsyncSession, group_ids: Collection[UUID]) -> dict[UUID, str]:

@@ -70,14 +70,15 @@ def entries(*, group_id: UUID | None = None, account_id: UUID | None = None) -> 
 
 @dataclass(frozen=True)
 class Concerned:
-    """A grant that an act was about: whose, and what it gives from then on, or gave until then. A firm has no address.
+    """A grant that an act was about: whose, and what it gives or offers from then on, or, ``ended``, gave until then.
 
-    Of a code that was sent no rights are told: they stand where they were given.
+    A firm has no address. Of a code that was sent no rights are told: they stand where they were given.
     """
 
     grant_id: UUID
     name: str
     email: str | None
+    ended: bool
     rights: list[str]
     billing_units: list[str] | None
 
@@ -85,7 +86,7 @@ class Concerned:
 async def grants_concerned(
     session: AsyncSession, acts: Sequence[AuditEntry], group_id: UUID | None = None
 ) -> Mapping[UUID, list[Concerned]]:
-    """By entry, the grants that acts were about, the first 20 of each; only in this group, where one is named.
+    """By entry, the grants that acts were about, 20 of each, whoever acted first; only in this group, where one is named.
 
     Whoever is invited has no account yet: an entry, which holds no names, knows them by what it made of their grant.
     """
@@ -99,20 +100,29 @@ async def grants_concerned(
 _CONCERNED = text(
     """
     WITH told AS (
-        SELECT entry.id AS entry_id, log.rev, (log.fact ->> 'id')::uuid AS grant_id, log.fact
+        -- As it is after the act: what passed to a new primary and went is one grant.
+        SELECT DISTINCT ON (entry.id, log.fact ->> 'id')
+               entry.id AS entry_id, entry.account_id AS author, log.rev, (log.fact ->> 'id')::uuid AS grant_id, log.fact
           FROM audit_entry AS entry
           JOIN access_log AS log ON log.rev BETWEEN entry.first_rev AND entry.last_rev AND log.fact ->> 'kind' = 'grant'
          WHERE entry.id = ANY(CAST(:entries AS uuid[]))
+         ORDER BY entry.id, log.fact ->> 'id', log.rev DESC
+    ), or_sent AS (
+        SELECT * FROM told
         UNION ALL
-        SELECT id, 0, (details ->> 'grant')::uuid, NULL
+        SELECT id, account_id, 0, (details ->> 'grant')::uuid, NULL
           FROM audit_entry WHERE id = ANY(CAST(:entries AS uuid[])) AND details ? 'grant' AND first_rev IS NULL
     ), concerned AS (
-        SELECT told.*, given.first_name, given.last_name, given.email, given.firm_id,
-               row_number() OVER (PARTITION BY told.entry_id ORDER BY told.rev, told.grant_id) AS place
-          FROM told JOIN access_grant AS given ON given.id = told.grant_id
+        SELECT or_sent.*, given.first_name, given.last_name, given.email, given.firm_id,
+               row_number() OVER (
+                   PARTITION BY entry_id ORDER BY given.account_id IS NOT DISTINCT FROM author DESC, rev, given.id
+               ) AS place
+          FROM or_sent JOIN access_grant AS given ON given.id = or_sent.grant_id
          WHERE CAST(:group_id AS uuid) IS NULL OR given.group_id = :group_id
     )
     SELECT entry_id, grant_id, coalesce(firm.firm_name, first_name || ' ' || last_name) AS name, email,
+           fact IS NOT NULL AND NOT (fact ->> 'active')::boolean
+           AND (fact ->> 'account_id' IS NOT NULL OR fact ->> 'firm_id' IS NOT NULL) AS ended,
            ARRAY(SELECT jsonb_array_elements_text(fact -> 'rights')) AS rights,
            CASE WHEN jsonb_typeof(fact -> 'billing_units') = 'array'
                 THEN ARRAY(SELECT jsonb_array_elements_text(fact -> 'billing_units')) END AS billing_units
@@ -121,6 +131,19 @@ _CONCERNED = text(
      ORDER BY entry_id, place
     """
 )
+
+
+async def origins_of(session: AsyncSession, account_id: UUID, sessions: Sequence[UUID]) -> dict[UUID, str | None]:
+    """From where a person's sessions were begun, as their sign-ons were written down."""
+    if not sessions:
+        return {}
+    query = select(AuditEntry.session_id, AuditEntry.origin).where(
+        AuditEntry.account_id == account_id,
+        AuditEntry.id > min(sessions),  # IDs are in the order of time: nothing of before the first of them is read
+        AuditEntry.session_id.in_(sessions),
+        AuditEntry.act.startswith("sign-on"),
+    )
+    return {row.session_id: row.origin for row in await session.execute(query)}
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def render(request: Request, template: str, *, waiting: Json | None = None, **va
 
 
 def error_page(scope: Scope, fault: Fault) -> Response:
-    """What went wrong, for people: what it means for them, and what they can do. Nothing more is asked for it."""
+    """What went wrong, for people: what it means for them, and what they can do. It asks no service for anything."""
     request = Request(scope)
     title, text = ERRORS.get(fault.status, UNEXPECTED if fault.status >= 500 else ERRORS[405])
     reference = scope.get(CORRELATION_ID, "") if fault.status >= 500 else ""

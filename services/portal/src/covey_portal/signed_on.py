@@ -25,7 +25,7 @@ MANY = 200
 BACKGROUND = "covey-background"
 """The header of a page that our own script asks for, because something has changed: nobody has used the session."""
 WAITING_S = 1.0
-"""So long a page waits for what the navigation counts."""
+"""So long a page waits for what the navigation shows beside it."""
 
 
 class SignOnNeeded(Exception):
@@ -198,8 +198,9 @@ async def recognise(request: Request) -> None:
         and not hasattr(request.state, "me")
         and "text/html" in request.headers.get("accept", "")
     ):
-        with suppress(SignOnNeeded, Away):
-            await _signed_on(request)
+        with suppress(SignOnNeeded, Away, TimeoutError):
+            async with asyncio.timeout(WAITING_S):
+                await _signed_on(request)
 
 
 def remember(response: Response, session_token: str) -> None:

@@ -44,7 +44,6 @@ class Redeemed(BaseModel):
     group_id: UUID
     group_number: str
     legal_name: str
-    email: Annotated[str, Field(description="Where the code was sent: a person's own address from now on.")]
     role: GrantRole
     rights: list[Right]
     billing_units: list[str] | None
@@ -84,7 +83,6 @@ async def redeem(
         group_id=grant.group_id,
         group_number=group.group_number,
         legal_name=group.legal_name,
-        email=grant.email or "",
         role=grant.role,
         rights=sorted(grant.scope.rights),
         billing_units=grant.billing_units,

@@ -66,7 +66,8 @@ class GrantConcerned(BaseModel):
     grant_id: UUID
     name: Annotated[str, Field(description="Of the person who holds it, or was invited, or of the firm.")]
     email: Annotated[str | None, Field(description="To which the code went; null for a firm's.")]
-    rights: Annotated[list[str], Field(description="What it gives from then on, or gave until then.")]
+    ended: Annotated[bool, Field(description="Whether somebody held it, and has lost it by this act.")]
+    rights: Annotated[list[str], Field(description="What it gives or offers from then on, or gave until then.")]
     billing_units: Annotated[list[str] | None, Field(description="Null means all.")]
 
 
@@ -114,7 +115,7 @@ async def read_seen_by(
     begins = ends = ctx.clock.now()
     if on is not None:
         if on > begins.astimezone(ctx.clock.zone).date():
-            raise Invalid(FieldError("/on", "has not come yet"))
+            raise Invalid(FieldError("query:on", "has not come yet"))
         begins = datetime.combine(on, time.min, ctx.clock.zone).astimezone(UTC)
         ends = datetime.combine(on + timedelta(days=1), time.min, ctx.clock.zone).astimezone(UTC)
         ends -= timedelta(microseconds=1)

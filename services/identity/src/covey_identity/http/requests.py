@@ -110,7 +110,7 @@ async def _views(session: AsyncSession, requests: Sequence[AccessRequest]) -> li
     waiting = await queries.waiting_too(session, requests)
     views = []
     for request in requests:
-        group = groups.get(request.group_number.lower())
+        group = groups.get(request.group_number)
         named = group and NamedGroup(
             group_id=group.group_id,
             legal_name=group.legal_name,

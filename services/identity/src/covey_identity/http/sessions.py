@@ -18,6 +18,7 @@ from covey_identity.audit import refusals_audited
 from covey_identity.domain.session import AccountSession, ChallengeNotGood, SessionNotFound, SignOnChallenge
 from covey_identity.http.shared import Body, FactorCode, Secret, Told
 from covey_identity.passwords import TooBusy
+from covey_identity.queries_history import origins_of
 from covey_identity.second_factors import FactorCodeWrong
 from covey_identity.signing import signing_of
 from covey_identity.use_cases.end_session import end_session
@@ -80,6 +81,7 @@ class SessionView(BaseModel):
     started_at: datetime
     used_at: Annotated[datetime, Field(description="When it last asked for an access token.")]
     expires_at: Annotated[datetime | None, Field(description="Null for the standing session of a program.")]
+    origin: Annotated[str | None, Field(description="The address that it was begun from, if that is known.")]
     is_current: Annotated[bool, Field(description="This request belongs to it.")]
 
 
@@ -121,9 +123,11 @@ async def list_own_sessions(
     """Those that are not over yet."""
     query = queries.sessions_of(by.account_id, at=ctx.clock.now(), idle_minutes=told.session_idle_minutes)
     found, following = await page_of(session, query, by=[AccountSession.id], limit=limit, after=after, descending=True)
+    origins = await origins_of(session, by.account_id, [each.id for each in found if each.expires_at])
     items = [
         SessionView(
             session_id=each.id,
+            origin=origins.get(each.id),
             started_at=each.started_at,
             used_at=each.used_at,
             expires_at=each.expires_at,

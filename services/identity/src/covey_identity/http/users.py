@@ -272,7 +272,11 @@ async def remove(
     response: Response,
     prefer: Prefer = None,
 ) -> ChangeView:
-    """Once the status says `removed`, no service answers this person for this group any more. A firm loses its grant."""
+    """Once the status says `removed`, no service answers this person for this group any more.
+
+    What takes nothing else says `everywhere`: a firm loses its grant, and sees as the broker of record what that gives; an
+    offer to be the primary, or one that the present primary was made before, is taken back.
+    """
     change = await remove_user(session, by, group_id, grant_id, at=ctx.clock.now())
     response.headers["Location"] = address_of(change)
     return await on_its_way(request, session, ctx, change, prefer)

@@ -45,7 +45,7 @@ async def add_user(
     Raises:
         NotYours: the actor is not the group's primary administrator.
         MoreThanYouHold: that is more than the actor holds.
-        UserAlreadyThere: the person has been added already, by whatever address, or is the primary.
+        UserAlreadyThere: the address has been added already, or the person has access, by whatever address.
         Invalid: the group has no such billing unit.
     """
     ledger = await lock_ledger(session)
@@ -53,8 +53,8 @@ async def add_user(
     check_delegable(scope, giver)
     await check_units(session, group_id, scope.billing_units)
     owner = await queries_accounts.owner_of_address(session, invited.email)
-    emails = [invited.email, *(await queries_accounts.addresses_of(session, owner) if owner else ())]
-    if await queries.grants_to(session, group_id, accounts=[owner] if owner else [], emails=emails):
+    # Not by the owner's other addresses: that two are one person's is nobody's to learn. Of two offers one is redeemed.
+    if await queries.grants_to(session, group_id, accounts=[owner] if owner else [], emails=[invited.email]):
         raise UserAlreadyThere
     grant = Grant(
         group_id=group_id,

@@ -22,29 +22,24 @@ async def cut_off_person(
 ) -> UUID | None:
     """Remove whose grant this is from its group, and exclude them from it if a firm of theirs still gives them sight.
 
-    Somebody who was only invited is found by the address, if it is an account's. The account that loses something, if any:
-    whoever invites an address and takes that back is not told whether it has an account, and whose.
+    Somebody who was only invited is known by the address; as an account only if that sees the group already: whoever
+    invites an address and takes that back is not told whether it has an account, or what else that has. The account, if it
+    is known.
 
     Raises:
         PrimaryIsTheCarriers: the person is the group's primary, and it is not the carrier who removes them.
     """
     assert grant.email is not None  # a firm's grant is nobody's
-    account_id = grant.account_id or await queries_accounts.owner_of_address(session, grant.email)
-    had_sight = account_id is not None and await queries.sees_group(session, account_id, grant.group_id)
-    await remove_person(
-        session,
-        ledger,
-        author,
-        grant.group_id,
-        account_id,
-        [grant.email],
-        named=had_sight,
-        by_carrier=by_carrier,
-        at=at,
-    )
+    account_id = grant.account_id
+    if account_id is None:
+        owner = await queries_accounts.owner_of_address(session, grant.email)
+        if owner is not None and await queries.sees_group(session, owner, grant.group_id):
+            account_id = owner
+    emails = [grant.email]
+    await remove_person(session, ledger, author, grant.group_id, account_id, emails, by_carrier=by_carrier, at=at)
     if account_id is not None and await queries.sees_group(session, account_id, grant.group_id):
         await exclude(session, ledger, author, grant.group_id, account_id)
-    return account_id if had_sight else None
+    return account_id
 
 
 async def remove_person(
@@ -55,14 +50,13 @@ async def remove_person(
     account_id: UUID | None,
     emails: Collection[str] = (),
     *,
-    named: bool = True,
     by_carrier: bool,
     at: datetime,
 ) -> None:
     """Take all that is a person's own in a group: grants, codes, waiting requests, and what they delegated.
 
-    It is theirs by their account, by its addresses, or by these; the audit names the account if they are ``named``. That
-    the carrier has invited them as the next primary is the carrier's to take back.
+    It is theirs by their account, by its addresses, or by these. That the carrier has invited them as the next primary is
+    the carrier's to take back.
 
     Raises:
         PrimaryIsTheCarriers: they are the group's primary, and it is not the carrier who does it.
@@ -77,7 +71,7 @@ async def remove_person(
             raise PrimaryIsTheCarriers
         grants = [each for each in grants if each.role is GrantRole.SECONDARY]
     if facts := await remove_grants(session, grants, at=at):
-        await ledger.record("user.removed", author, facts, about=account_id if named else None)
+        await ledger.record("user.removed", author, facts, about=account_id)
     await _void_requests(session, author, group_id, addresses, at=at)
 
 
@@ -117,5 +111,5 @@ async def _void_requests(
     group = await queries.group_of(session, group_id)
     for request in await queries.waiting_requests(session, group.group_number, emails):
         request.void(at=at)
-        details = {"request": str(request.id)}
-        await audit(session, Entry(act="request.voided", author=author, groups=[group_id], details=details))
+        # Of no group: its primary is not to read what an officer has asked the carrier for.
+        await audit(session, Entry(act="request.voided", author=author, details={"request": str(request.id)}))

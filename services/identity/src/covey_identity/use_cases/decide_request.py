@@ -37,7 +37,7 @@ async def approve_request(
     await queries.still_approves(session, actor.account_id)
     request = await queries.request_by_reference(session, reference, lock=True)
     group = await queries.group_of(session, group_id)
-    if group.group_number.lower() != request.group_number.lower():
+    if (await queries.groups_by_number(session, [request.group_number])).get(request.group_number) is not group:
         raise GroupDoesNotMatch
     owner = await queries_accounts.owner_of_address(session, request.email)
     if owner == actor.account_id:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from covey_portal.calling import Answer, Away, Json, Refused, To
-from covey_portal.complaints import EMAIL, NOT_A_DAY, NOT_A_NAME, NOT_THE_SAME
+from covey_portal.complaints import EMAIL, NOT_A_DAY, NOT_A_NAME, NOT_A_PAST_DAY, NOT_THE_SAME
 from covey_portal.forms import Form
 from covey_portal.languages import LANGUAGES, N_
 from covey_portal.navigation import APPROVING
@@ -416,7 +416,7 @@ async def show_seen_by(request: Request, me: Me, group_id: UUID, on: str = "") -
         except Refused as refused:
             if refused.status != 422:
                 raise
-            form.errors["on"] = NOT_A_DAY
+            form.errors["on"] = NOT_A_PAST_DAY
     name = await name_of(me, group_id)
     return await page(request, "seen_by.html", form=form, found=found, group_id=group_id, name=name, on=on)
 

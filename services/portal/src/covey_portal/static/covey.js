@@ -25,6 +25,7 @@ document.addEventListener("click", async (event) => {
     dialog.replaceChildren(document.adoptNode(question));
     opener = link;
     dialog.showModal();
+    dialog.querySelector("[data-first]")?.focus(); // on a page of its own the focus stays where reading begins
   } catch {
     location.href = link.href; // whatever it is, the page itself says it
   }
