@@ -32,7 +32,9 @@ def main(
         typer.Option(help="The same choices as in the run of that seed (but for failpoints' dice); any unless given."),
     ] = 0,
     events: Annotated[int, typer.Option(help="Begin again, with the next seed, until so many have passed.")] = 0,
-    warm_up: Annotated[float, typer.Option(help="Seconds of load before each fault.")] = Load.warm_up_s,
+    warm_up: Annotated[
+        float, typer.Option(help="Seconds of load before each fault, at least: all of it has to be under way.")
+    ] = Load.warm_up_s,
     rate: Annotated[
         float, typer.Option(help="Operations a second: fewer of them leave more of the machine to imports.")
     ] = Load.rate_per_s,
