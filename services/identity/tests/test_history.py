@@ -165,8 +165,8 @@ async def test_nobody_knows_who_will_see_the_group(story: Story) -> None:
     group = await story.group()
     primary = await story.primary(group)
 
-    tomorrow = (datetime.now(ZONE).date() + timedelta(days=1)).isoformat()
-    answer = await primary.api.get(f"/v1/groups/{group}/seen-by", params={"on": tomorrow})
+    to_come = (TODAY + timedelta(days=2)).isoformat()  # also when midnight has passed since
+    answer = await primary.api.get(f"/v1/groups/{group}/seen-by", params={"on": to_come})
 
     assert (answer.status_code, answer.json()["errors"]) == (
         422,

@@ -179,22 +179,19 @@ async def who_saw(session: AsyncSession, group_id: UUID, begins: datetime, ends:
 
 _WHO_SAW = text(
     """
-    WITH told AS (
+    WITH facts AS NOT MATERIALIZED (
         SELECT rev, at, fact ->> 'kind' AS kind, (fact ->> 'id')::uuid AS id, (fact ->> 'active')::boolean AS active,
-               (fact ->> 'account_id')::uuid AS account_id, (fact ->> 'firm_id')::uuid AS firm_id, fact
-          FROM access_log WHERE (fact ->> 'group_id')::uuid = :group_id
+               (fact ->> 'group_id')::uuid AS group_id, (fact ->> 'account_id')::uuid AS account_id,
+               (fact ->> 'firm_id')::uuid AS firm_id, fact
+          FROM access_log
+    ), told AS (
+        SELECT * FROM facts WHERE group_id = :group_id
     ), members AS (
-        SELECT rev, at, fact ->> 'kind' AS kind, (fact ->> 'id')::uuid AS id, (fact ->> 'active')::boolean AS active,
-               (fact ->> 'account_id')::uuid AS account_id, (fact ->> 'firm_id')::uuid AS firm_id, fact
-          FROM access_log
-         WHERE (fact ->> 'firm_id')::uuid IN (SELECT firm_id FROM told WHERE firm_id IS NOT NULL)
-           AND fact ->> 'kind' = 'membership'
+        SELECT * FROM facts
+         WHERE firm_id IN (SELECT firm_id FROM told WHERE firm_id IS NOT NULL) AND kind = 'membership'
     ), locks AS (
-        SELECT rev, at, fact ->> 'kind' AS kind, (fact ->> 'id')::uuid AS id, (fact ->> 'active')::boolean AS active,
-               (fact ->> 'account_id')::uuid AS account_id, (fact ->> 'firm_id')::uuid AS firm_id, fact
-          FROM access_log
-         WHERE (fact ->> 'account_id')::uuid IN (SELECT account_id FROM told UNION SELECT account_id FROM members)
-           AND fact ->> 'kind' = 'account'
+        SELECT * FROM facts
+         WHERE account_id IN (SELECT account_id FROM told UNION SELECT account_id FROM members) AND kind = 'account'
     ), spans AS (
         SELECT each.*, tstzrange(at, CASE WHEN later IS NOT NULL THEN greatest(at, later) END) AS during
           FROM (

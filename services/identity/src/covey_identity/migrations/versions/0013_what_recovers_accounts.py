@@ -20,7 +20,7 @@ UPDATE account_address AS address
    AND (address.is_primary OR address.verified_at = account.created_at OR EXISTS (
            SELECT FROM audit_entry AS entry
             WHERE entry.act = 'address.proven' AND entry.authority = 'mailed token' AND entry.outcome = 'done'
-               AND entry.account_id = account.id
+              AND entry.account_id = account.id
               AND entry.at BETWEEN address.verified_at - interval '1 minute' AND address.verified_at + interval '1 minute'
        ));
 ALTER TABLE account_address
