@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -598,13 +599,13 @@ async def test_the_printed_form_has_the_same_fields(platform, visit):
     assert answer.headers["content-type"] == "application/pdf"
     document = await answer.body()
     assert document.startswith(b"%PDF-")
-    plain = document + b"".join(map(_unpacked, STREAM.findall(document)))
-    assert b"/UA" in plain or b"pdfuaid" in plain
+    held = document + _unpacked(document)
+    assert b"pdfuaid" in held
     await visitor.go("/access-request")
     online = await visitor.page.locator("main input:not([type=hidden])").evaluate_all("all => all.map(e => e.name)")
     printed = [name for name in online if name != "email_again"]
     assert len(printed) == 8
-    assert [name for name in printed if f"({name})".encode() not in plain] == []
+    assert [name for name in printed if f"({name})".encode() not in held] == []
 
 
 @pytest.mark.timeout(200)
@@ -658,18 +659,19 @@ async def test_what_was_typed_is_checked_changed_sent_and_kept(platform, visit, 
     answer = await visitor.page.request.get(f"/access-request/{reference}/record.pdf")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/pdf")
     document = await answer.body()
-    plain = document + b"".join(map(_unpacked, STREAM.findall(document)))
-    assert b"/UA" in plain or b"pdfuaid" in plain
+    assert b"pdfuaid" in document + _unpacked(document)
     assert reference in answer.headers["content-disposition"]
     gone = await visitor.page.request.get(f"/access-request/{'0' * 16}/record.pdf")
     assert gone.status == 404
 
 
-STREAM = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
+STREAM = re.compile(rb"stream\r?\n")
 
 
-def _unpacked(stream: bytes) -> bytes:
-    try:
-        return zlib.decompress(stream)
-    except zlib.error:
-        return b""
+def _unpacked(document: bytes) -> bytes:
+    """What a document's compressed streams hold. Each says itself where it ends: its last byte may look like a line end."""
+    held = b""
+    for start in STREAM.finditer(document):
+        with suppress(zlib.error):
+            held += zlib.decompressobj().decompress(document[start.end() :])
+    return held
