@@ -13,8 +13,9 @@ from sqlalchemy import text
 from .story import command
 
 # Drawn by hand, never computed from the routes: this is the page to read and to review. A list also says how many of the
-# three groups' transactions it shows, of which one is under review. Who is let in by a command is told by what else it
-# is refused for: 412, because it is made on a version that there never was, or 409, because the transaction is over.
+# three groups' transactions it shows, of which one is under review; the one search that is saved is that of operations.
+# Who is let in by a command is told by what else it is refused for: 412, because it is made on a version that there never
+# was, or 409, because the transaction is over, or the name taken.
 # Columns are set apart by two spaces or more.
 GRID = """
                                                                nobody  rightless  elsewhere  other right  viewer  one unit  changer  changes one unit  firm   excluded  messages  approver  reviewer  operations  ended  locked
@@ -28,6 +29,11 @@ GET /v1/transactions                                                 401     200
 GET /v1/transactions/count                                           401     200:0      200:1      200:0        200:1   200:1     200:1    200:1             200:1  200:0     200:0     200:0     200:3     200:3       401    403
 GET /v1/transactions/events                                          401     200        200        200          200     200       200      200               200    200       200       200       200       200         401    403
 GET /v1/transactions/{transaction_id}                                401     404        404        404          200     200       200      200               200    404       404       404       200       200         401    403
+GET /v1/saved-searches                                               401     200:0      200:0      200:0        200:0   200:0     200:0    200:0             200:0  200:0     200:0     200:0     200:0     200:1       401    403
+POST /v1/saved-searches                                              401     201        201        201          201     201       201      201               201    201       201       201       201       409         401    403
+PUT /v1/saved-searches/{saved_search_id}/default                     401     404        404        404          404     404       404      404               404    404       404       404       404       200         401    403
+DELETE /v1/saved-searches/{saved_search_id}/default                  401     404        404        404          404     404       404      404               404    404       404       404       404       200         401    403
+DELETE /v1/saved-searches/{saved_search_id}                          401     404        404        404          404     404       404      404               404    404       404       404       404       204         401    403
 GET /v1/reviews                                                      401     403        403        403          403     403       403      403               403    403       403       403       200:1     403         401    403
 GET /v1/reviews/{transaction_id}                                     401     403        403        403          403     403       403      403               403    403       403       403       200       403         401    403
 POST /v1/reviews/{transaction_id}/claim                              401     403        403        403          403     403       403      403               403    403       403       403       409       403         401    403
@@ -45,6 +51,9 @@ HEAD, *ROWS = [[cell.strip() for cell in line.split("  ") if cell.strip()] for l
 EXPECTED = {row[0]: dict(zip(HEAD, row[1:], strict=True)) for row in ROWS}
 
 ROSA = {"name": "Rosa Diaz", "phone": "(555) 010-0100", "email": "rosa@carrier.example"}
+SEARCH = {"name": "Sent back", "search": {"status": "action required"}}
+OPERATIONS = new_id()
+"""The account of operations: it saves a search before anybody asks."""
 
 
 # --- three groups with a transaction each, and everybody ---
@@ -61,6 +70,7 @@ class World:
     transaction_id: str
     other_transaction_id: str
     representative_id: str
+    saved_search_id: str
 
 
 @pytest.fixture
@@ -80,7 +90,12 @@ async def world(story) -> World:
         transaction_id=approved.transaction_id,
         other_transaction_id=saved.transaction_id,
         representative_id=rosa.json()["representative_id"],
+        saved_search_id=(await save_search(story.covey.client(OPERATIONS))).json()["saved_search_id"],
     )
+
+
+async def save_search(client) -> httpx.Response:
+    return await client.post("/v1/saved-searches", json=SEARCH, headers=command())
 
 
 def grant(group_id, account_id, *rights, units=None):
@@ -101,7 +116,7 @@ def staff(account_id, *rights):
 
 async def everybody(covey, world: World) -> dict[str, httpx.AsyncClient]:
     """A client for each column of the grid."""
-    ids = {name: new_id() for name in HEAD}
+    ids = {name: new_id() for name in HEAD} | {"operations": OPERATIONS}
     ended, firm_id = new_id(), new_id()
     await covey.know(
         grant(world.other, ids["elsewhere"], *Right),
@@ -154,6 +169,7 @@ async def ask(client, world, route) -> httpx.Response:
         renewal_id=world.renewal_id,
         transaction_id=world.transaction_id,
         representative_id=world.representative_id,
+        saved_search_id=world.saved_search_id,
     )
     if method == "GET":
         return await client.get(path)
@@ -169,6 +185,7 @@ async def ask(client, world, route) -> httpx.Response:
         "POST /v1/reviews/{transaction_id}/approval": {"round": 1},
         "POST /v1/reviews/{transaction_id}/decline": {"round": 1, "reason": "Too small."},
         "POST /v1/representatives": ROSA,
+        "POST /v1/saved-searches": SEARCH,
         "PUT /v1/representatives/{representative_id}": ROSA | {"active": True},
     }
     return await client.request(method, path, json=bodies.get(route), headers=command(If_Match='"0"'))

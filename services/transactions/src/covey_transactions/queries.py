@@ -1,14 +1,11 @@
 """Named reads: transactions as they are listed, and what a renewal's changes can be made of."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, time, tzinfo
 from uuid import UUID
 
 from covey_chassis.access import Sight
 from covey_chassis.paging import SortKey
-from covey_contracts.transactions import TransactionKind, TransactionStatus
 from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select, true, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -16,6 +13,7 @@ from sqlalchemy.orm import defer
 from covey_transactions.domain.changes import Draft
 from covey_transactions.domain.plan import GroupPlan, KnownPlan
 from covey_transactions.domain.renewal import Group, Renewal, RenewalNotFound
+from covey_transactions.domain.saved_search import Filters, SortedBy
 from covey_transactions.domain.transaction import (
     COMPLETED,
     LIVE,
@@ -32,50 +30,29 @@ WITHOUT_DRAFT = defer(Transaction.draft, raiseload=True)
 # --- transactions ---
 
 
-class SortedBy(StrEnum):
-    """What the history can be sorted by."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    EFFECTIVE_DATE = "effective_date"
-    STATUS = "status"
-    GROUP = "group"
-
-    def keys(self) -> tuple[SortKey, ...]:
-        """The columns, the last one unique."""
-        first: dict[SortedBy, SortKey] = {
-            SortedBy.CREATED: Transaction.created_at,
-            SortedBy.UPDATED: Transaction.updated_at,
-            SortedBy.EFFECTIVE_DATE: Transaction.effective_date,
-            SortedBy.STATUS: Transaction.status,
-            SortedBy.GROUP: Group.legal_name,
-        }
-        return first[self], Transaction.id
+def sort_keys(by: SortedBy) -> tuple[SortKey, ...]:
+    """The history's columns for this order, the last one unique."""
+    first: dict[SortedBy, SortKey] = {
+        SortedBy.CREATED: Transaction.created_at,
+        SortedBy.UPDATED: Transaction.updated_at,
+        SortedBy.EFFECTIVE_DATE: Transaction.effective_date,
+        SortedBy.STATUS: Transaction.status,
+        SortedBy.GROUP: Group.legal_name,
+    }
+    return first[by], Transaction.id
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sought:
-    """What one looks for in the history: all that is said has to fit."""
+def history(sight: Sight, sought: Filters, by: SortedBy = SortedBy.CREATED, *, zone: tzinfo) -> Select[Transaction]:
+    """The transactions in sight that were ever saved, as they are sought, without their drafts (R-22, R-23); unsorted.
 
-    status: TransactionStatus | None = None
-    kind: TransactionKind | None = None
-    group_id: UUID | None = None
-    group_number: str | None = None
-    owner_id: UUID | None = None
-    created_from: datetime | None = None
-    created_to: datetime | None = None
-    part: str | None = None
-    """Of the group's name or number."""
-
-
-def history(sight: Sight, sought: Sought, by: SortedBy = SortedBy.CREATED) -> Select[Transaction]:
-    """The transactions in sight that were ever saved, as they are sought, without their drafts (R-22, R-23); unsorted."""
+    ``zone`` is the one in which the days that are sought begin and end.
+    """
     query = (
         select(Transaction)
         .options(WITHOUT_DRAFT)
         .where(Transaction.saved_at.is_not(None), sight.of(Transaction.group_id), is_shown(sight))
     )
-    if by is SortedBy.GROUP or sought.group_number is not None or sought.part is not None:
+    if by is SortedBy.GROUP or sought.group_number is not None or sought.q is not None:
         query = query.join(Group, Group.group_id == Transaction.group_id)
     for column, value in (
         (Transaction.status, sought.status),
@@ -86,15 +63,15 @@ def history(sight: Sight, sought: Sought, by: SortedBy = SortedBy.CREATED) -> Se
         if value is not None:
             query = query.where(column == value)
     if sought.created_from is not None:
-        query = query.where(Transaction.created_at >= sought.created_from)
+        query = query.where(Transaction.created_at >= datetime.combine(sought.created_from, time.min, zone))
     if sought.created_to is not None:
-        query = query.where(Transaction.created_at <= sought.created_to)
+        query = query.where(Transaction.created_at <= datetime.combine(sought.created_to, time.max, zone))
     if sought.group_number is not None:
         query = query.where(Group.group_number == sought.group_number)
-    if sought.part is not None:
+    if sought.q is not None:
         fits = or_(
-            Group.legal_name.icontains(sought.part, autoescape=True),
-            Group.group_number.icontains(sought.part, autoescape=True),
+            Group.legal_name.icontains(sought.q, autoescape=True),
+            Group.group_number.icontains(sought.q, autoescape=True),
         )
         query = query.where(fits)
     return query
@@ -104,9 +81,9 @@ COUNTED_MAX = 10_000
 """So far it is counted: nobody reads more, and to count a million takes long."""
 
 
-async def count(session: AsyncSession, sight: Sight, sought: Sought) -> int:
+async def count(session: AsyncSession, sight: Sight, sought: Filters, *, zone: tzinfo) -> int:
     """How many there are in the history; one more than ``COUNTED_MAX`` stands for more than so many."""
-    found = history(sight, sought).with_only_columns(Transaction.id).limit(COUNTED_MAX + 1).subquery()
+    found = history(sight, sought, zone=zone).with_only_columns(Transaction.id).limit(COUNTED_MAX + 1).subquery()
     return await session.scalar(select(func.count()).select_from(found)) or 0
 
 

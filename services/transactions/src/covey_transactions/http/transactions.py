@@ -1,6 +1,6 @@
 """A group's transactions, as their owners work on them, and the history of all that one sees."""
 
-from datetime import date, datetime, time
+from datetime import date
 from typing import Annotated
 from uuid import UUID
 
@@ -25,7 +25,6 @@ from covey_chassis.lifecycle import IllegalMove
 from covey_chassis.paging import Order
 from covey_chassis.service import Context
 from covey_chassis.streaming import EventStream, TooManyStreams, event, news
-from covey_contracts.transactions import TransactionKind, TransactionStatus
 from fastapi import Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,6 +38,7 @@ from covey_transactions.domain.renewal import (
     RenewalNotAvailable,
     RenewalNotFound,
 )
+from covey_transactions.domain.saved_search import Filters, SortedBy
 from covey_transactions.domain.transaction import (
     WITHDRAWN,
     AlreadyUnderWay,
@@ -61,8 +61,6 @@ IN_SIGHT = sees(Right.RENEWALS_VIEW, or_staff=SEEING)
 
 router = service_router(prefix="/v1/groups/{group_id}", tags=["transactions"])
 history = service_router(prefix="/v1/transactions", tags=["history"])
-
-FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
 
 
 class Count(BaseModel):
@@ -248,49 +246,24 @@ async def read_plans(group_id: UUID, renewal_id: UUID, session: Session, ctx: Ct
 # --- all that one sees ---
 
 
-async def _sought(
-    ctx: Ctx,
-    status: Annotated[TransactionStatus | None, Query(description="Only those that stand so.")] = None,
-    kind: Annotated[TransactionKind | None, Query(description="Only those of this kind.")] = None,
-    group_id: Annotated[UUID | None, Query(description="Only this group's.")] = None,
-    group_number: Annotated[str | None, Query(max_length=100, description="Only the group's with this number.")] = None,
-    owner_id: Annotated[UUID | None, Query(description="Only those that this account opened.")] = None,
-    created_from: Annotated[
-        date | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="Only those opened on this day or later.")
-    ] = None,
-    created_to: Annotated[
-        date | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="Only those opened on this day or before.")
-    ] = None,
-    q: Annotated[
-        str | None, Query(min_length=1, max_length=100, description="Any part of the group's name or number.")
-    ] = None,
-) -> queries.Sought:
-    """Days are the carrier's."""
-    zone = ctx.settings.zone
-    return queries.Sought(
-        status=status,
-        kind=kind,
-        group_id=group_id,
-        group_number=group_number,
-        owner_id=owner_id,
-        created_from=None if created_from is None else datetime.combine(created_from, time.min, zone),
-        created_to=None if created_to is None else datetime.combine(created_to, time.max, zone),
-        part=q,
-    )
+async def _sought(filters: Annotated[Filters, Query()]) -> Filters:
+    return filters
 
 
-Sought = Annotated[queries.Sought, Depends(_sought)]
+Sought = Annotated[Filters, Depends(_sought)]
+"""By a dependency of its own: a model of query parameters stands alone in its function."""
 
 
 @history.get("", dependencies=[IN_SIGHT], responses=says(200, POSITION), summary="Transaction history")
 async def list_transactions(
     session: Session,
     sight: InSight,
+    ctx: Ctx,
     sought: Sought,
     limit: Limit,
     after: After,
     response: Response,
-    sort: Annotated[queries.SortedBy, Query(description="What they are sorted by.")] = queries.SortedBy.CREATED,
+    sort: Annotated[SortedBy, Query(description="What they are sorted by.")] = SortedBy.CREATED,
     order: Annotated[Order, Query(description="`desc`: the newest, the last, first.")] = Order.DESCENDING,
 ) -> Page[TransactionSummary]:
     """What was ever saved, of groups in which one has `renewals.view`; what was withdrawn, to staff alone. Days are the
@@ -299,8 +272,8 @@ async def list_transactions(
     response.headers[POSITION] = str(await seen_now(session, sight))
     found, following = await page_of(
         session,
-        queries.history(sight, sought, sort),
-        by=sort.keys(),
+        queries.history(sight, sought, sort, zone=ctx.settings.zone),
+        by=queries.sort_keys(sort),
         limit=limit,
         after=after,
         descending=order is Order.DESCENDING,
@@ -309,9 +282,9 @@ async def list_transactions(
 
 
 @history.get("/count", dependencies=[IN_SIGHT], summary="How many there are")
-async def count_transactions(session: Session, sight: InSight, sought: Sought) -> Count:
+async def count_transactions(session: Session, sight: InSight, ctx: Ctx, sought: Sought) -> Count:
     """Of the history, with the same filters. Days are the carrier's."""
-    found = await queries.count(session, sight, sought)
+    found = await queries.count(session, sight, sought, zone=ctx.settings.zone)
     return Count(count=min(found, queries.COUNTED_MAX), more=found > queries.COUNTED_MAX)
 
 
