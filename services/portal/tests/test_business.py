@@ -39,7 +39,7 @@ async def test_what_was_sent_back_comes_first_with_what_to_do_and_who_helps(plat
     assert "$1,250.50" in main
     await primary.go("/transactions?status=completed")
     assert await primary.page.locator("main section").count() == 0
-    assert await primary.page.locator("main .empty a[href='/transactions']").count() == 1
+    assert await primary.page.locator("main .empty a[href='/transactions?sort=-created']").count() == 1
     await primary.go("/")
     assert said in await primary.page.inner_text("main")
 

@@ -64,6 +64,9 @@ SIGNED_ON = (
     "/transactions?status=open",
     "/transactions?n=2",
     "/transactions?created_from=never",
+    "/transactions/searches",
+    "/transactions/searches/new?status=open&created_from=2026-01-01&sort=group",
+    "/transactions/searches/{search}/deletion",
     "/transactions/{transaction}",
     "/nothing-is-here",
 )
@@ -115,6 +118,7 @@ SENT: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("primary", "/account/password", {}),
     ("primary", "/account/second-factor", {"password": PASSWORD}),
     ("primary", "/access-code", {"code": "7F3K-9QWD-2MXR-01TA"}),
+    ("primary", "/transactions/searches/new", {}),
     ("primary", "/groups/{group}/users/new", {"first_name": "Sec", "last_name": "Ondary", **SOMEBODY}),
     ("primary", "/groups/{group}/firm", {}),
     ("primary", "/groups/{group}/broker", {"firm_number": "{other_firm}"}),
@@ -152,6 +156,11 @@ async def cast(platform, browser) -> Cast:
     await visitor.press("main form[action='/access-code'] button")
     transaction_id = await platform.submitted(group, (user_id, PASSWORD))
     await platform.send_back(transaction_id, "Add the W-9, and sign " + "it " * 50)
+    await visitor.go("/transactions/searches/new?status=completed&q=Wolfeschlegel")
+    await visitor.fill(name="Wolfeschlegelsteinhausenbergerdorff & " + "n" * 20)
+    await visitor.press()
+    await visitor.go("/transactions/searches")
+    deletion = await visitor.page.locator("a[href$='/deletion']").get_attribute("href")
     await visitor.add_user(group, address("gone"), "Gone", "Soon")
     await visitor.confirm("main a[href$='/removal']", "/removal")
     change = visitor.path.rpartition("/")[2]
@@ -180,6 +189,7 @@ async def cast(platform, browser) -> Cast:
             "user": removal.split("/")[-2],
             "reference": references[1],
             "change": change,
+            "search": deletion.split("/")[-2],
             "transaction": transaction_id,
             "month": f"{Clock.now().date() + GROUPS_RENEW_IN:%Y-%m}",
             "other_firm": other_firm,
@@ -195,7 +205,8 @@ async def cast(platform, browser) -> Cast:
 
 
 def test_each_page_is_kept_as_a_picture_of_its_own():
-    places = dict.fromkeys(("group", "appointment", "firm", "user", "change", "transaction", "broker"), str(uuid4()))
+    ids = ("group", "appointment", "firm", "user", "change", "transaction", "search", "broker")
+    places = dict.fromkeys(ids, str(uuid4()))
     places |= {"reference": "0123456789ABCDEF", "month": "2027-02"}
     names = [picture(f"{who}{path.format(**places)}") for who, path in PAGES]
     names += [picture(f"{who}{path.format(**places)} sent") for who, path, _ in SENT]
@@ -267,6 +278,13 @@ QUESTIONS = {
         "no longer see or do anything",
     ),
     "a broker": ("primary", "/groups/{group}/broker", "$='/end'", "Wren", "lose at once whatever they see"),
+    "a search": (
+        "primary",
+        "/transactions/searches",
+        "$='/deletion'",
+        "Delete the search Wolfeschlegel",
+        "transactions that it finds stay",
+    ),
     "a session": ("primary", "/account/sessions", "$='/end'", "End the session of", "is signed off at once"),
     "a request": ("staff", "/staff/access-requests/{reference}", "$='/decline'", "Oak", "nobody gets access by it"),
     "a firm's person": ("staff", "/staff/firms/{firm}", "$='/removal'", "Bro Ker", "lose at once whatever they see"),

@@ -128,6 +128,12 @@ GET /static/{name}                                        200     200      200  
 POST /theme                                               303     303      303   303     303       303        303
 GET /transactions                                         303     200      200   200     200       200        200
 GET /transactions/live                                    200     200      200   200     200       200        200
+GET /transactions/searches                                303     200      200   200     200       200        200
+GET /transactions/searches/new                            303     200      200   200     200       200        200
+POST /transactions/searches/new                           303     422      422   422     422       422        422
+POST /transactions/searches/{saved_search_id}/default     303     404      404   404     404       404        404
+GET /transactions/searches/{saved_search_id}/deletion     303     404      404   404     404       404        404
+POST /transactions/searches/{saved_search_id}/deletion    303     404      404   404     404       404        404
 GET /transactions/{transaction_id}                        303     404      404   404     404       404        404
 """
 
@@ -136,7 +142,7 @@ EXPECTED = {row[0]: dict(zip(HEAD, map(int, row[1:]), strict=True)) for row in R
 PEOPLE = ("primary", "user", "broker", "stranger", "elsewhere", "staff")
 KNOWN = {"reference": "0" * 16, "month": "2027-02", "step": "app", "name": "covey.css"}
 UNKNOWN = (
-    *("passkey_id", "session_id", "appointment_id", "change_id"),
+    *("saved_search_id", "passkey_id", "session_id", "appointment_id", "change_id"),
     *("account_id", "grant_id", "firm_id", "transaction_id"),
 )
 ENDS = "POST /sign-off"

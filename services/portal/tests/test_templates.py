@@ -12,6 +12,7 @@ from covey_portal import printing
 from covey_portal.app import create_app
 from covey_portal.forms import Form
 from covey_portal.pages import render
+from covey_portal.searching import EVERYTHING, Saved, Search
 from covey_portal.signed_on import Who
 from starlette.requests import Request
 
@@ -186,6 +187,7 @@ ENTRY = {
     "groups": 1,
     "details": {ABSURD: ABSURD},
 }
+SAVED = Saved(ID, ABSURD, Search({"q": ABSURD, "kind": ABSURD, "created_from": "2026-01-02"}, "group"), is_default=True)
 LIST: dict[str, Any] = {"next": ABSURD, "number": 2, "more": "/more", "first": "/first"}
 FORM = Form.of(first_name=ABSURD, last_name=ABSURD, email=ABSURD, act="removal")
 PAGES: dict[str, dict[str, Any]] = {
@@ -253,12 +255,22 @@ PAGES: dict[str, dict[str, Any]] = {
         "found": {"items": [SUMMARY]},
         "asked": {"items": [SUMMARY], "next": None},
         "counted": {"count": 10_000, "more": True},
-        "sort": "-created",
+        "search": SAVED.search,
+        "everything": EVERYTHING,
+        "saved": [SAVED],
+        "can_be_saved": True,
+        "said": "",
         "changes": ABSURD,
         "form": Form.of(q=ABSURD),
-        "filtered": True,
         **LIST,
     },
+    "searches.html": {"saved": [SAVED], "said": "", "form": Form()},
+    "search_new.html": {
+        "search": SAVED.search,
+        "counted": {"count": 10_000, "more": True},
+        "form": Form.of(name=ABSURD),
+    },
+    "search_deletion.html": {"saved": SAVED, "form": Form()},
     "reviews.html": {"found": {"items": [SUMMARY]}, "changes": ABSURD, **LIST},
     "renewals_of_month.html": {"found": {"items": [LISTED]}, "of": "2027-02", **LIST},
     "renewals_of_group.html": {"found": [RENEWAL], "group": OWN},

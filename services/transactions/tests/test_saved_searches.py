@@ -90,6 +90,8 @@ async def test_whoever_looks_for_what_was_saved_finds_what_they_may_see_then(sto
         ("Other", {"q": "x" * 101}, "/search/q"),
         ("Other", {"q": "a\x00b"}, "/search/q"),
         ("Other", {"created_to": "1999-12-31"}, "/search/created_to"),
+        ("Other", {"created_to": "1700000000"}, "/search/created_to"),
+        ("Other", {"created_to": "2026-01-01T00:00:00"}, "/search/created_to"),
     ],
 )
 async def test_what_cannot_be_looked_for_is_not_kept(person, name, search, complaint):

@@ -31,6 +31,7 @@ from covey_portal.routes import (
     live,
     passkeys,
     registering,
+    searches,
     sign_on,
     site,
 )
@@ -53,6 +54,7 @@ ROUTERS = (
     account.router,
     passkeys.router,
     live.router,
+    searches.router,
     business.router,
     groups.router,
     brokers.router,

@@ -56,6 +56,10 @@ SENTENCES: Mapping[str, str] = {
     "firm-member-not-found": N_("They are no member of this firm any more."),
     "account-not-found": N_("There is no such account."),
     "not-yours": N_("You do not have access to this."),
+    # saved searches
+    "search-name-taken": N_("You have a search with this name already. Choose another name."),
+    "too-many-saved-searches": N_("You have as many saved searches as one can have. Delete one first."),
+    "saved-search-not-found": N_("You have no such search any more."),
     # requests
     "access-request-not-found": N_("There is no request with this reference number. Check it, and try again."),
     "group-does-not-match": N_("The group that you chose is not the one that the form names."),

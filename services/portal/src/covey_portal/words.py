@@ -59,6 +59,13 @@ TRANSACTION_STATUSES: Mapping[str, str] = {
     "declined": N_("Declined"),
     "withdrawn": N_("Withdrawn"),
 }
+SORTED_BY: Mapping[str, str] = {
+    "group": N_("Group"),
+    "status": N_("Status"),
+    "effective_date": N_("Begins on"),
+    "created": N_("Created"),
+    "updated": N_("Updated"),
+}
 TRANSACTION_KINDS: Mapping[str, str] = {
     "quote": N_("Quote"),
     "enrollment": N_("Enrollment"),
@@ -181,6 +188,7 @@ ACTS: Mapping[str, str] = {
     "transactions.claim": N_("Review begun"),
     "transactions.decide": N_("Decided by a program"),
     "transactions.decline": N_("Changes declined"),
+    "transactions.delete_saved_search": N_("Search deleted"),
     "transactions.open_one": N_("Renewal changes begun"),
     "transactions.read_one": N_("Looked at who joins and leaves"),
     "transactions.read_plans": N_("Plans looked at"),
@@ -188,7 +196,10 @@ ACTS: Mapping[str, str] = {
     "transactions.release": N_("Review given back"),
     "transactions.return_it": N_("Changes returned"),
     "transactions.save": N_("Draft saved"),
+    "transactions.save_new_search": N_("Search saved"),
     "transactions.submit": N_("Changes submitted"),
+    "transactions.use_by_default": N_("Search made the default"),
+    "transactions.use_no_default": N_("Search made the default no longer"),
     "transactions.watch_access": N_("Changes of access watched"),
     "transactions.withdraw": N_("Changes withdrawn"),
     "user-id.asked-for": N_("User ID asked for"),

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
 
 from covey_portal.calling import Json, Refused, To
 from covey_portal.complaints import FILTER_TOO_LONG, NOT_A_DAY
@@ -12,8 +13,9 @@ from covey_portal.forms import Form
 from covey_portal.languages import N_
 from covey_portal.pages import page
 from covey_portal.routes.live import changes_after
-from covey_portal.signed_on import Me, SignedOn
-from covey_portal.words import RENEWAL_STATUSES, TRANSACTION_STATUSES
+from covey_portal.searching import EVERYTHING, IN_FIELDS, Search, searches_of
+from covey_portal.signed_on import BACKGROUND, Me, SignedOn
+from covey_portal.words import RENEWAL_STATUSES
 
 router = APIRouter()
 
@@ -86,32 +88,29 @@ async def list_renewals_of_group(request: Request, me: Me, group_id: UUID) -> Re
     return await page(request, "renewals_of_group.html", found=found, group=group)
 
 
-FILTERS = ("status", "group_number", "created_from", "created_to", "q")
-SORTED_BY = ("group", "status", "effective_date", "created", "updated")
-NEWEST = "-created"
+WAITS = "action required"
+SEARCH_SAVED = N_("The search is saved.")
 
 
 @router.get("/transactions")
-async def list_transactions(
-    request: Request, me: Me, sort: str = NEWEST, after: str | None = None, n: int = 1
-) -> Response:
-    """All filters and the order are in the address: a list is a link."""
-    wanted = {name: request.query_params.get(name, "").strip() for name in FILTERS}
-    wanted["status"] = wanted["status"] if wanted["status"] in TRANSACTION_STATUSES else ""
-    filtered = any(wanted.values())
-    sort = sort if sort.removeprefix("-") in SORTED_BY else NEWEST
-    form, found, asked, counted, changes = Form.of(**wanted), _NOTHING, _NOTHING, _NONE, ""
+async def list_transactions(request: Request, me: Me, after: str | None = None, n: int = 1, said: str = "") -> Response:
+    """All filters and the order are in the address: a list is a link. Without any, one's default search leads on."""
+    search, saved = Search.read(lambda name: request.query_params.get(name, "")), await searches_of(me)
+    default = next((each.search for each in saved if each.is_default), None)
+    if default and not request.query_params and BACKGROUND not in request.headers:
+        return RedirectResponse(default.address, 303)
+    form = Form.of(**{name: search.filters.get(name, "") for name in IN_FIELDS})
+    found, asked, counted, changes = _NOTHING, _NOTHING, _NONE, ""
     try:
-        sought = {name: value or None for name, value in wanted.items()}
-        order = {"sort": sort.removeprefix("-"), "order": "desc" if sort.startswith("-") else "asc"}
-        listed = {"after": after, "limit": A_PAGE, **order, **sought}
+        listed = {"after": after, "limit": A_PAGE, **search.order, **search.filters}
         answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions", params=listed)
         found, changes = answer.body, changes_after(answer)
-        count = me.get(To.TRANSACTIONS, "/v1/transactions/count", **sought)
-        if filtered or after is not None or me.who.staff:
+        count = me.get(To.TRANSACTIONS, "/v1/transactions/count", **search.filters)
+        shown_first = search.filters.get("status") != WAITS and (search == default or not search.filters)
+        if not shown_first or after is not None or me.who.staff:
             counted = await count
         else:
-            sent_back = me.get(To.TRANSACTIONS, "/v1/transactions", status="action required", limit=A_PAGE)
+            sent_back = me.get(To.TRANSACTIONS, "/v1/transactions", status=WAITS, limit=A_PAGE)
             counted, asked = await asyncio.gather(count, sent_back)
     except Refused as refused:
         _complain(form, refused)
@@ -123,8 +122,11 @@ async def list_transactions(
         asked=asked,
         counted=counted,
         changes=changes,
-        sort=sort,
-        filtered=filtered,
+        search=search,
+        everything=EVERYTHING,
+        saved=saved,
+        can_be_saved=not form.bad and search not in [EVERYTHING, *(each.search for each in saved)],
+        said=SEARCH_SAVED if said == "saved" else "",
         number=n,
         **_pages(request, found, n),
     )
@@ -132,7 +134,7 @@ async def list_transactions(
 
 def _pages(request: Request, found: Json, number: int) -> Json:
     """The addresses of the next page, empty on the last, and of the first: with the filters of this one."""
-    kept = [(name, value) for name, value in request.query_params.items() if name not in ("after", "n")]
+    kept = [(name, value) for name, value in request.query_params.items() if name not in ("after", "n", "said")]
     following = [*kept, ("after", found["next"]), ("n", number + 1)]
     return {
         "more": f"{request.url.path}?{urlencode(following)}" if found["next"] else "",

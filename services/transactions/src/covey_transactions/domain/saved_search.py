@@ -4,7 +4,7 @@ It is its owner's alone, and holds nothing that was found: whoever looks finds w
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
@@ -18,10 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Mapped, mapped_column
 
 from covey_transactions.domain.columns import AsJson
-from covey_transactions.domain.words import Sought
+from covey_transactions.domain.words import Day, Sought
 
-FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
-Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
 SAVED_SEARCHES_MAX = 30
 """So many somebody has at a time."""
 

@@ -5,15 +5,17 @@ Sentences never hold the text: they end up in problem documents and in answers t
 
 import re
 import unicodedata
+from datetime import date
 from typing import Annotated, LiteralString
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 _SPACES = re.compile(r"\s+")
 _IS_READ = re.compile("[!-~]+(?: [!-~]+)*")
 """Most lines are as they shall be: ASCII that can be seen, with single spaces within. A stored draft has hundreds."""
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BREAKS = re.compile("\r\n|[\r\x85\u2028\u2029]")
 
 
@@ -54,6 +56,13 @@ def _lines(longest: int) -> AfterValidator:
     )
 
 
+def _written_day(value: object) -> object:
+    """Not what else can be read as a day: a count of seconds, or a point in time."""
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise _refused("day", "must be a day such as 2026-03-31")
+    return value
+
+
 def _phone(text: str) -> str:
     if not any(character.isdecimal() for character in text):
         raise _refused("phone", "must be a phone number such as (555) 010-0100")
@@ -73,6 +82,7 @@ RequiredItem = Annotated[str, _one_line(200)]
 Name = Annotated[str, _one_line(100)]
 SearchName = Annotated[str, _one_line(60)]
 Sought = Annotated[str, Field(min_length=1, max_length=100)]
+Day = Annotated[date, BeforeValidator(_written_day), Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 Entry = Annotated[str, _entry(100)]
 Phone = Annotated[str, _one_line(50), AfterValidator(_phone)]
 Email = Annotated[str, AfterValidator(_email), Field(max_length=320)]

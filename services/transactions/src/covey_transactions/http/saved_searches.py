@@ -69,7 +69,7 @@ async def list_searches(by: By, session: Session) -> SavedSearches:
 
 
 @router.post("", status_code=201, responses=refuses(SearchNameTaken, TooManySavedSearches), summary="Save a search")
-async def save_one(new: NewSearch, by: By, session: Session, ctx: Ctx, key: IdempotencyKey) -> SavedSearchView:
+async def save_new_search(new: NewSearch, by: By, session: Session, ctx: Ctx, key: IdempotencyKey) -> SavedSearchView:
     """Names differ by more than their case. As the default it takes the place of the one before."""
     saved = await save_search(
         session, by.account_id, new.name, new.search, is_default=new.is_default, at=ctx.clock.now()
@@ -79,19 +79,17 @@ async def save_one(new: NewSearch, by: By, session: Session, ctx: Ctx, key: Idem
 
 
 @router.put("/{saved_search_id}/default", responses=refuses(SavedSearchNotFound), summary="Make it the default")
-async def make_default(saved_search_id: UUID, by: By, session: Session, key: IdempotencyKey) -> SavedSearchView:
+async def use_by_default(saved_search_id: UUID, by: By, session: Session, key: IdempotencyKey) -> SavedSearchView:
     """It takes the place of the one before."""
     return SavedSearchView.of(await choose_default_search(session, by.account_id, saved_search_id))
 
 
 @router.delete("/{saved_search_id}/default", responses=refuses(SavedSearchNotFound), summary="Have no default")
-async def make_default_no_longer(
-    saved_search_id: UUID, by: By, session: Session, key: IdempotencyKey
-) -> SavedSearchView:
+async def use_no_default(saved_search_id: UUID, by: By, session: Session, key: IdempotencyKey) -> SavedSearchView:
     """If it is not the default, another one stays so."""
     return SavedSearchView.of(await forgo_default_search(session, by.account_id, saved_search_id))
 
 
 @router.delete("/{saved_search_id}", status_code=204, responses=refuses(SavedSearchNotFound), summary="Delete one")
-async def delete_one(saved_search_id: UUID, by: By, session: Session, key: IdempotencyKey) -> None:
+async def delete_saved_search(saved_search_id: UUID, by: By, session: Session, key: IdempotencyKey) -> None:
     await delete_search(session, by.account_id, saved_search_id)
