@@ -202,7 +202,7 @@ FOR_ANYBODY = {
 LEADING_BACK = {
     "/access-request/check",
     "/sign-on/second-factor",
-    "/account/second-factor/{step}",
+    "/account/second-factor/on",
     "/groups/{group_id}/users",
     "/groups/{group_id}/broker/firm",
     "/staff/firms/{firm_id}/members/check",

@@ -593,12 +593,13 @@ async def test_a_second_factor_is_set_up_and_asked_for(visit):
     assert await visitor.session_token() not in held, "the session begins with the second step"
 
     await visitor.go("/account/second-factor")
+    await visitor.press("main a[href$='/recovery-codes']")
     await visitor.fill(password=PASSWORD, code=recovery[1])
     await visitor.press()
     others = await visitor.page.locator("main .codes li").all_inner_texts()
     assert len({*others} - {*recovery}) == 10
     await visitor.go("/account/second-factor")
-    await visitor.page.check("#act-off")
+    await visitor.press("main a[href$='/off']")
     for code, complaints in ((recovery[2], 1), (others[0], 0)):
         await visitor.fill(password=PASSWORD, code=code)
         await visitor.press()

@@ -12,7 +12,7 @@ from covey_portal import printing
 from covey_portal.app import create_app
 from covey_portal.forms import Form
 from covey_portal.pages import render
-from covey_portal.searching import EVERYTHING, Saved, Search
+from covey_portal.searching import Saved, Search
 from covey_portal.signed_on import Who
 from starlette.requests import Request
 
@@ -187,7 +187,8 @@ ENTRY = {
     "groups": 1,
     "details": {ABSURD: ABSURD},
 }
-SAVED = Saved(ID, ABSURD, Search({"q": ABSURD, "kind": ABSURD, "created_from": "2026-01-02"}, "group"), is_default=True)
+SAVED = Saved(ID, ABSURD, Search({"q": ABSURD, "created_from": "2026-01-02"}, "group"), is_default=True)
+LEFT = Saved(ID, ABSURD, None, is_default=False)
 LIST: dict[str, Any] = {"next": ABSURD, "number": 2, "more": "/more", "first": "/first"}
 FORM = Form.of(first_name=ABSURD, last_name=ABSURD, email=ABSURD, act="removal")
 PAGES: dict[str, dict[str, Any]] = {
@@ -217,6 +218,13 @@ PAGES: dict[str, dict[str, Any]] = {
     "broker_check.html": {"group": OWN, "firm": FIRM, "former": FORMER, "form": Form()},
     "broker_end.html": {"group_id": ID, "broker": BROKER, "form": Form()},
     "firm_rights.html": {"group": OWN, "broker": BROKER, "form": Form(), "areas": (), "rights": {}, "units": []},
+    "firm_rights_check.html": {
+        "group": OWN,
+        "broker": BROKER,
+        "form": Form(),
+        "chosen": {"rights": ["members.view"], "billing_units": [ABSURD]},
+        "names": {},
+    },
     "staff_firms.html": {"found": {"items": [FIRM], "next": ABSURD}, "form": Form.of(firm_number=ABSURD), "number": 2},
     "staff_firm.html": {"firm": FIRM, "members": [MEMBER], "said": "", "form": Form.of(user_id=ABSURD)},
     "staff_firm_check.html": {
@@ -256,15 +264,14 @@ PAGES: dict[str, dict[str, Any]] = {
         "asked": {"items": [SUMMARY], "next": None},
         "counted": {"count": 10_000, "more": True},
         "search": SAVED.search,
-        "everything": EVERYTHING,
-        "saved": [SAVED],
-        "can_be_saved": True,
+        "saved": [SAVED, LEFT],
+        "current": SAVED,
         "said": "",
         "changes": ABSURD,
         "form": Form.of(q=ABSURD),
         **LIST,
     },
-    "searches.html": {"saved": [SAVED], "said": "", "form": Form()},
+    "searches.html": {"saved": [SAVED, LEFT], "said": "", "form": Form()},
     "search_new.html": {
         "search": SAVED.search,
         "counted": {"count": 10_000, "more": True},

@@ -92,6 +92,32 @@ async def test_a_group_that_is_new_to_its_firm_is_left_out_and_the_page_says_so(
     assert [each["legal_name"] for each in book["items"]] == ["New", "Old"]
 
 
+async def test_of_several_firms_what_is_new_to_one_is_left_out_and_what_is_no_firms_is_not(covey, a_book):
+    recent = TODAY - timedelta(days=90)
+    await a_book(
+        ("Old 1", date(2100, 4, 1), "F-1"),
+        ("New 1", date(2100, 4, 2), "F-1", recent),
+        ("Old 2", date(2100, 4, 3), "F-2"),
+        ("New 2", date(2100, 4, 4), "F-2", TODAY),
+        ("New 3", date(2100, 4, 5), "F-3", TODAY),
+        ("Nobody's", date(2100, 4, 6)),
+    )
+
+    async def listed(**asked):
+        months = await get(covey, "/v1/renewals/months", **asked)
+        renewals = await get(covey, "/v1/renewals", **asked)
+        names = [each["group"]["legal_name"] for each in renewals["items"]]
+        assert sum(each["renewals"] for each in months["months"]) == len(names)
+        return names, months["left_out"] and months["left_out"]["renewals"]
+
+    everything = ["Old 1", "New 1", "Old 2", "New 2", "New 3", "Nobody's"]
+    assert await listed() == (everything, None)
+    assert await listed(not_new_to=["F-1", "F-2"]) == (["Old 1", "Old 2", "New 3", "Nobody's"], 2)
+    assert await listed(not_new_to="F-1") == (["Old 1", "Old 2", "New 2", "New 3", "Nobody's"], 1)
+    assert await listed(firm_number="F-2", not_new_to=["F-1", "F-2"]) == (["Old 2"], 1)
+    assert await listed(not_new_to="nobody-has-this") == (everything, 0)
+
+
 async def test_the_carrier_sees_groups_that_are_new_to_their_firm(covey, a_book):
     await a_book(("New", date(2100, 4, 2), "F-1", TODAY), ("None", date(2100, 4, 2)))
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from covey_chassis.access import Right, StaffRight
 from covey_transactions.domain.saved_search import SAVED_SEARCHES_MAX, Filters, Search
+from sqlalchemy import text
 
 from .story import command
 
@@ -47,6 +48,7 @@ async def test_they_are_listed_by_name_as_they_were_saved(person):
 
     assert [each["name"] for each in found] == ["Approved", "sent back", "Zoe's"]
     assert found[0]["search"]["status"] == "completed"
+    assert (await saved(person, "Oak", q=" oak "))["search"]["q"] == "oak"
     assert (found[0]["search"]["sort"], found[0]["search"]["order"]) == ("created", "desc")
 
 
@@ -91,6 +93,8 @@ async def test_whoever_looks_for_what_was_saved_finds_what_they_may_see_then(sto
         ("Other", {"q": "a\x00b"}, "/search/q"),
         ("Other", {"created_to": "1999-12-31"}, "/search/created_to"),
         ("Other", {"created_to": "1700000000"}, "/search/created_to"),
+        ("Other", {"created_to": 1767225600}, "/search/created_to"),
+        ("Other", {"q": " \u00a0"}, "/search/q"),
         ("Other", {"created_to": "2026-01-01T00:00:00"}, "/search/created_to"),
     ],
 )
@@ -120,6 +124,23 @@ async def test_there_can_be_so_many_and_no_more_until_one_is_deleted(person):
     assert (answer.status_code, answer.json()["code"]) == (409, "too-many-saved-searches")
     await person.delete(f"{PATH}/{first['saved_search_id']}", headers=command())
     await saved(person, "One more")
+
+
+@pytest.mark.parametrize("stored", ['{"status": "gone"}', '{"new_filter": "x"}', '{"sort": "unheard-of"}'])
+async def test_what_another_version_has_stored_is_listed_as_not_to_be_looked_for_and_can_be_deleted(
+    covey, person, stored
+):
+    kept, other = [await saved(person, name, is_default=name == "A") for name in ("A", "B")]
+    async with covey.transaction() as session:
+        await session.execute(
+            text("UPDATE saved_search SET search = CAST(:stored AS jsonb) WHERE name = 'A'"), {"stored": stored}
+        )
+
+    assert await listed(person) == [kept | {"search": None}, other]
+    await person.put(f"{PATH}/{other['saved_search_id']}/default", headers=command())
+    assert await defaults(person) == ["B"]
+    answer = await person.delete(f"{PATH}/{kept['saved_search_id']}", headers=command())
+    assert answer.status_code == 204
 
 
 # --- the default ---

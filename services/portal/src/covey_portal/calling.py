@@ -26,6 +26,8 @@ BUSY = "too-busy"
 """A service's own word for it: whoever asked may ask again with what they typed."""
 
 Json = dict[str, Any]
+Param = str | int | bool | list[str] | None
+"""A value of a query; each of a list is said by itself."""
 
 
 class To(StrEnum):
@@ -98,7 +100,7 @@ class Services:
         *,
         bearer: str | None = None,
         json: Json | None = None,
-        params: Mapping[str, str | int | bool | None] | None = None,
+        params: Mapping[str, Param] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Ask a service.
@@ -124,7 +126,10 @@ class Services:
         except httpx.HTTPError as error:
             log.warning("portal.service_away", service=to, error=type(error).__name__)
             raise Away from error
-        except ValueError as error:  # a browser sent what no request can hold: half a character, a number that is none
+        except (
+            ValueError,
+            httpx.InvalidURL,
+        ) as error:  # a browser sent what no request can hold: half a character, a number that is none
             raise Refused(422, "unacceptable-value", "A value cannot be sent.") from error
         if answer.is_success:
             return Answer(answer.status_code, answer.json() if answer.content else None, answer.headers)

@@ -20,6 +20,7 @@ from covey_portal.calling import Json
 from covey_portal.forms import Form
 from covey_portal.languages import N_, NAMES, Language
 from covey_portal.navigation import navigation, waits_at
+from covey_portal.searching import EVERYTHING
 from covey_portal.settings import PortalSettings
 from covey_portal.signed_on import SignedOn
 from covey_portal.site import Site, said
@@ -65,6 +66,7 @@ def _environment(language: Language, zone: ZoneInfo) -> Environment:
         "words": words,
         "navigation": navigation,
         "waits_at": waits_at,
+        "all_transactions": EVERYTHING.address,
         "tr": partial(languages.sentence, language=language),
         "say": partial(said, language=language),
         "day": partial(languages.day, language=language),

@@ -7,13 +7,10 @@ from urllib.parse import urlencode
 
 from covey_portal.calling import Json, To
 from covey_portal.signed_on import SignedOn
-from covey_portal.words import TRANSACTION_STATUSES
+from covey_portal.words import SORTED_BY, TRANSACTION_STATUSES
 
-IN_FIELDS = ("status", "group_number", "created_from", "created_to", "q")
-"""The filters that the page has fields for."""
-FILTERS = (*IN_FIELDS, "kind", "group_id", "owner_id")
-"""And those of searches that programs save, and of addresses that are written by hand."""
-SORTED_BY = ("group", "status", "effective_date", "created", "updated")
+FILTERS = ("status", "group_number", "created_from", "created_to", "q")
+"""Those that the page has fields for. Programs may save others."""
 NEWEST = "-created"
 
 
@@ -28,16 +25,21 @@ class Search:
     def read(cls, said: Callable[[str], str]) -> Self:
         """As an address or a form says it: ``said`` gives what is there under a name, empty when there is nothing."""
         filters = {name: value for name in FILTERS if (value := said(name).strip())}
-        if filters.get("status") not in TRANSACTION_STATUSES:
-            filters.pop("status", None)
         sort = said("sort")
         return cls(filters, sort if sort.removeprefix("-") in SORTED_BY else NEWEST)
 
     @classmethod
-    def kept(cls, search: Json) -> Self:
-        """As transactions keeps it."""
-        filters = {name: str(search[name]) for name in FILTERS if search[name] is not None}
-        return cls(filters, ("-" if search["order"] == "desc" else "") + search["sort"])
+    def kept(cls, search: Json | None) -> Self | None:
+        """As transactions keeps it; None where these pages have no fields or no words for it."""
+        if search is None:
+            return None
+        wanted = {name: value for name, value in search.items() if value is not None}
+        sort, descending = wanted.pop("sort"), wanted.pop("order") == "desc"
+        if wanted.keys() - FILTERS or sort not in SORTED_BY:
+            return None
+        if wanted.get("status", "open") not in TRANSACTION_STATUSES:
+            return None
+        return cls(wanted, f"-{sort}" if descending else sort)
 
     @property
     def order(self) -> dict[str, str]:
@@ -45,14 +47,14 @@ class Search:
         return {"sort": self.sort.removeprefix("-"), "order": "desc" if self.sort.startswith("-") else "asc"}
 
     @property
-    def query(self) -> str:
+    def pairs(self) -> dict[str, str]:
         """As an address says it; never empty."""
-        return urlencode({**self.filters, "sort": self.sort})
+        return {**self.filters, "sort": self.sort}
 
     @property
     def address(self) -> str:
         """Whoever opens it looks for the same, and finds what they may see."""
-        return f"/transactions?{self.query}"
+        return f"/transactions?{urlencode(self.pairs)}"
 
 
 EVERYTHING = Search({})
@@ -60,16 +62,21 @@ EVERYTHING = Search({})
 
 @dataclass(frozen=True)
 class Saved:
-    """A search that its owner has given a name."""
+    """A search that its owner has given a name; without ``search`` it cannot be looked for here."""
 
     id: str
     name: str
-    search: Search
+    search: Search | None
     is_default: bool
 
 
 async def searches_of(me: SignedOn) -> list[Saved]:
-    """One's own, by name."""
+    """One's own, by name.
+
+    Raises:
+        Refused: of transactions.
+        Away: it does not answer.
+    """
     found = await me.get(To.TRANSACTIONS, "/v1/saved-searches")
     return [
         Saved(each["saved_search_id"], each["name"], Search.kept(each["search"]), each["is_default"])

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from covey_portal.calling import Answer, Away, Json, Refused, Services, To
+from covey_portal.calling import Answer, Away, Json, Param, Refused, Services, To
 
 COOKIE = "__Host-covey"
 """Browsers take a cookie of such a name over TLS alone (or on this machine), for this host and no other."""
@@ -54,6 +54,10 @@ class Who(BaseModel):
     has_groups: bool
     codes_waiting: int
     codes_expired: int
+
+    @property
+    def firm_numbers(self) -> list[str]:
+        return [firm.firm_number for firm in self.firms]
 
     @property
     def reviews(self) -> bool:
@@ -109,7 +113,7 @@ class SignedOn:
         path: str,
         *,
         json: Json | None = None,
-        params: Mapping[str, str | int | bool | None] | None = None,
+        params: Mapping[str, Param] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Ask a service in their name; see ``Services.ask``."""
@@ -117,7 +121,7 @@ class SignedOn:
             to, method, path, bearer=self.access_token, json=json, params=params, headers=headers
         )
 
-    async def get(self, to: To, path: str, **params: str | int | bool | None) -> Any:
+    async def get(self, to: To, path: str, **params: Param) -> Any:
         """What a service answers to a question."""
         return (await self.ask(to, "GET", path, params=params)).body
 
@@ -133,7 +137,7 @@ class SignedOn:
             return None
         return counted
 
-    async def all(self, to: To, path: str, **params: str | int | bool | None) -> list[Json]:
+    async def all(self, to: To, path: str, **params: Param) -> list[Json]:
         """All of a list, page by page: for those that are short by nature, such as one's sessions."""
         found: list[Json] = []
         after: str | None = None

@@ -62,7 +62,7 @@ TRANSACTION_STATUSES: Mapping[str, str] = {
 SORTED_BY: Mapping[str, str] = {
     "group": N_("Group"),
     "status": N_("Status"),
-    "effective_date": N_("Begins on"),
+    "effective_date": N_("Day on which it begins"),
     "created": N_("Created"),
     "updated": N_("Updated"),
 }

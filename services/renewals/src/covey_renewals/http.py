@@ -13,7 +13,7 @@ from covey_chassis.access import InSight, Right, StaffRight, requires, sees
 from covey_chassis.http import After, Ctx, Limit, Page, Session, page_of, refuses, says, service_router, set_etag
 from covey_chassis.service import Context
 from covey_contracts.renewals import RenewalStatus
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -100,10 +100,10 @@ class Month(BaseModel):
 
 
 class LeftOut(BaseModel):
-    """Renewals of a firm that are not listed, and why."""
+    """Renewals that are not listed, and why."""
 
     renewals: int
-    acquired_since: Annotated[date, Field(description="Their groups are the firm's since this day, or a later one.")]
+    acquired_since: Annotated[date, Field(description="Their groups are a firm's since this day, or a later one.")]
     reason: str
 
 
@@ -113,10 +113,28 @@ class Months(BaseModel):
     today: Annotated[date, Field(description="The carrier's date, on which this is so.")]
     look_ahead_days: Annotated[int, Field(description="How far ahead those are listed that are not available yet.")]
     months: list[Month]
-    left_out: Annotated[LeftOut | None, Field(description="Only when a firm is named.")]
+    left_out: Annotated[LeftOut | None, Field(description="Only when firms are named.")]
 
 
 FirmNumber = Annotated[str | None, Query(max_length=100, description="Only this firm's groups.")]
+FIRMS_MAX = 200
+
+
+async def _asked(
+    firm_number: Annotated[
+        str | None, Query(max_length=100, description="Only this firm's groups, but for those that are new to it.")
+    ] = None,
+    not_new_to: Annotated[
+        list[Annotated[str, Field(max_length=100)]],
+        Query(
+            max_length=FIRMS_MAX, description=f"Without groups that one of these firms acquired within {NEW_DAYS} days."
+        ),
+    ] = [],  # noqa: B006 - FastAPI copies it
+) -> queries.Asked:
+    return queries.Asked(firm_number=firm_number, not_new_to=not_new_to)
+
+
+Asked = Annotated[queries.Asked, Depends(_asked)]
 Status = Annotated[RenewalStatus | None, Query(description="Only renewals that stand so.")]
 
 
@@ -126,14 +144,14 @@ def _look_ahead_days(context: Context) -> int:
 
 
 @router.get("/renewals/months", dependencies=[IN_SIGHT], summary="Renewals to review, by month and year")
-async def list_months(session: Session, sight: InSight, ctx: Ctx, firm_number: FirmNumber = None) -> Months:
+async def list_months(session: Session, sight: InSight, ctx: Ctx, asked: Asked) -> Months:
     today, look_ahead_days = await ctx.clock.today(session), _look_ahead_days(ctx)
-    query = queries.months(queries.to_review(sight, today, look_ahead_days, firm_number))
+    query = queries.months(queries.to_review(sight, today, look_ahead_days, asked))
     found = (await session.execute(query)).all()
     left_out = None
-    if firm_number is not None:
+    if asked.firms:
         left_out = LeftOut(
-            renewals=await queries.left_out(session, sight, today, look_ahead_days, firm_number),
+            renewals=await queries.left_out(session, sight, today, look_ahead_days, asked),
             acquired_since=new_since(today),
             reason=f"Groups that the firm acquired within the past {NEW_DAYS} days are not listed. They are found by"
             " search and in the entire book of business.",
@@ -156,13 +174,13 @@ async def list_renewals(
     ctx: Ctx,
     limit: Limit,
     after: After,
-    firm_number: FirmNumber = None,
+    asked: Asked,
     status: Status = None,
     month: Annotated[str | None, Query(pattern=MONTH, description="Only those that begin then: `2026-09`.")] = None,
 ) -> Page[RenewalOfGroup]:
     """Those that `/v1/renewals/months` counts, by effective date."""
     today = await ctx.clock.today(session)
-    query = queries.to_review(sight, today, _look_ahead_days(ctx), firm_number)
+    query = queries.to_review(sight, today, _look_ahead_days(ctx), asked)
     if status is not None:
         query = query.where(Renewal.status == status)
     if month is not None:

@@ -4,7 +4,8 @@ A group's firm is that of its appointment that lasts. It is worked out when it i
 indexes that find a firm's appointments and a group's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -33,16 +34,31 @@ class ServingFirm(NamedTuple):
 # --- renewals ---
 
 
-def to_review(sight: Sight, today: date, look_ahead_days: int, firm_number: str | None) -> Select[Renewal]:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Whose renewals: all that one sees, or a firm's. To ``firms`` a group must not be new to be listed."""
+
+    firm_number: str | None = None
+    not_new_to: Sequence[str] = ()
+
+    @property
+    def firms(self) -> Sequence[str]:
+        """A group has one firm at a time: where one is asked for, the others do not matter."""
+        return self.not_new_to if self.firm_number is None else [self.firm_number]
+
+
+def to_review(sight: Sight, today: date, look_ahead_days: int, asked: Asked) -> Select[Renewal]:
     """The current renewals in sight that are available or further on, or upcoming within the look-ahead (R-40).
 
-    Of a firm: those of its groups, without the groups that are new to it. Counts and lists both come from here.
+    Without those of groups that are new to one of the firms. Counts and lists both come from here.
     """
     query = _within_reach(sight, today, look_ahead_days)
-    if firm_number is None:
+    if asked.firm_number is not None:
+        settled = _served_by(asked.firms, today).where(Appointment.acquired_on < new_since(today))
+        return query.where(Renewal.group_id.in_(settled))
+    if not asked.firms:
         return query
-    served = _served_by(firm_number, today).where(Appointment.acquired_on < new_since(today))
-    return query.where(Renewal.group_id.in_(served))
+    return query.where(~_new_to(asked.firms, today).where(Appointment.group_id == Renewal.group_id).exists())
 
 
 def months(to_review: Select[Renewal]) -> Select[date, int, int]:
@@ -56,9 +72,9 @@ def months(to_review: Select[Renewal]) -> Select[date, int, int]:
     )
 
 
-async def left_out(session: AsyncSession, sight: Sight, today: date, look_ahead_days: int, firm_number: str) -> int:
-    """How many renewals in sight a firm would have to review if their groups were not new to it."""
-    new = _served_by(firm_number, today).where(Appointment.acquired_on >= new_since(today))
+async def left_out(session: AsyncSession, sight: Sight, today: date, look_ahead_days: int, asked: Asked) -> int:
+    """How many renewals in sight would be listed if their groups were not new to one of the firms."""
+    new = _new_to(asked.firms, today)
     query = _within_reach(sight, today, look_ahead_days).where(Renewal.group_id.in_(new))
     return (await session.scalars(query.with_only_columns(func.count()))).one()
 
@@ -94,7 +110,7 @@ def book(
     """All groups in sight, wherever in the cycle (R-41). ``sought`` is any part of the name or the number of a group."""
     query = select(Group).where(sight.of(Group.group_id))
     if firm_number is not None:
-        query = query.where(Group.group_id.in_(_served_by(firm_number, today)))
+        query = query.where(Group.group_id.in_(_served_by([firm_number], today)))
     if sought is not None:
         query = query.where(
             or_(
@@ -127,12 +143,17 @@ async def firms_of(session: AsyncSession, group_ids: Iterable[UUID], today: date
     return {group_id: ServingFirm(number, name, acquired) for group_id, number, name, acquired in found}
 
 
-def _served_by(firm_number: str, today: date) -> Select[UUID]:
-    """The IDs of the groups that a firm serves on that day."""
+def _new_to(firm_numbers: Sequence[str], today: date) -> Select[UUID]:
+    """The IDs of the groups that one of the firms serves on that day, and has acquired not long before."""
+    return _served_by(firm_numbers, today).where(Appointment.acquired_on >= new_since(today))
+
+
+def _served_by(firm_numbers: Sequence[str], today: date) -> Select[UUID]:
+    """The IDs of the groups that one of the firms serves on that day."""
     return (
         select(Appointment.group_id)
         .join(Firm, Firm.firm_id == Appointment.firm_id)
-        .where(Firm.firm_number == firm_number, *_serves(today))
+        .where(Firm.firm_number.in_(firm_numbers), *_serves(today))
     )
 
 

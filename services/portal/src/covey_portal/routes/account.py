@@ -220,9 +220,9 @@ async def _app_page(request: Request, form: Form, secret: str, uri: str) -> Resp
     return await page(request, "second_factor_app.html", form=form, secret=secret, uri=uri, code=code)
 
 
-@router.get("/second-factor/{step}")
-async def show_second_factor_again(step: str) -> Response:
-    """Where its forms are sent to: whoever comes back here begins again."""
+@router.get("/second-factor/on")
+async def show_second_factor_again() -> Response:
+    """Where the app's page is sent to: whoever comes back here begins again."""
     return RedirectResponse("/account/second-factor", 303)
 
 
@@ -242,17 +242,46 @@ async def _codes_page(request: Request, answer: Answer) -> Response:
     return await page(request, "recovery_codes.html", codes=answer.body["recovery_codes"])
 
 
+@router.get("/second-factor/off")
+async def ask_to_turn_off(request: Request, me: Me) -> Response:
+    return await _question(request, me, Form(), "off")
+
+
+@router.get("/second-factor/recovery-codes")
+async def ask_for_recovery_codes(request: Request, me: Me) -> Response:
+    return await _question(request, me, Form(), "recovery-codes")
+
+
+async def _question(request: Request, me: SignedOn, form: Form, act: str) -> Response:
+    factor = await me.get(To.IDENTITY, "/v1/account/second-factor")
+    if not factor["on_since"]:
+        return RedirectResponse("/account/second-factor", 303)
+    return await page(request, "second_factor_change.html", form=form, act=act)
+
+
 @router.post("/second-factor/off")
 async def turn_off_second_factor(request: Request, me: Me) -> Response:
     form = await Form.read(request)
-    if not form.lacks(password=PASSWORD, code=CODE):
-        body = {"password": form.raw("password"), "code": form["code"]}
-        if form["act"] == "recovery-codes":
-            if answer := await _try(me, form, "POST", "/second-factor/recovery-codes", body):
-                return await _codes_page(request, answer)
-        elif await _try(me, form, "POST", "/second-factor/off", body):
-            return _done("factor-off")
-    return await _factor(request, me, form)
+    if await _shown_both(me, form, "off"):
+        return _done("factor-off")
+    return await _question(request, me, form, "off")
+
+
+@router.post("/second-factor/recovery-codes")
+async def make_recovery_codes(request: Request, me: Me) -> Response:
+    form = await Form.read(request)
+    if answer := await _shown_both(me, form, "recovery-codes"):
+        return await _codes_page(request, answer)
+    return await _question(request, me, form, "recovery-codes")
+
+
+async def _shown_both(me: SignedOn, form: Form, act: str) -> Answer | None:
+    """Do it with password and code; or None, with complaints in the form."""
+    if form.lacks(password=PASSWORD, code=CODE):
+        return None
+    return await _try(
+        me, form, "POST", f"/second-factor/{act}", {"password": form.raw("password"), "code": form["code"]}
+    )
 
 
 # --- sessions ---

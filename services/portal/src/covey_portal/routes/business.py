@@ -1,19 +1,20 @@
 """Renewals and transactions, to be listed, opened and read (R-19, R-22, R-23, R-40, R-41)."""
 
 import asyncio
+from collections.abc import Mapping
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from covey_portal.calling import Json, Refused, To
+from covey_portal.calling import Away, Json, Refused, To
 from covey_portal.complaints import FILTER_TOO_LONG, NOT_A_DAY
 from covey_portal.forms import Form
 from covey_portal.languages import N_
 from covey_portal.pages import page
 from covey_portal.routes.live import changes_after
-from covey_portal.searching import EVERYTHING, IN_FIELDS, Search, searches_of
+from covey_portal.searching import FILTERS, Saved, Search, searches_of
 from covey_portal.signed_on import BACKGROUND, Me, SignedOn
 from covey_portal.words import RENEWAL_STATUSES
 
@@ -35,24 +36,38 @@ def _complain(form: Form, refused: Refused) -> None:
         form.problem = NOT_FOUND_SO
 
 
-def _firm(me: SignedOn, wanted: str | None) -> str | None:
-    """A broker sees their firm's groups; of several firms, the one that they choose, or all."""
-    numbers = [firm.firm_number for firm in me.who.firms]
-    return wanted if wanted in numbers else (numbers[0] if len(numbers) == 1 else None)
+def _firm(me: SignedOn, wanted: str) -> str:
+    """One of their firms, to see its groups alone; empty for all that they see."""
+    return wanted if wanted in me.who.firm_numbers else ""
 
 
 @router.get("/renewals")
-async def list_months(request: Request, me: Me, firm: str | None = None) -> Response:
-    months = await me.get(To.RENEWALS, "/v1/renewals/months", firm_number=_firm(me, firm))
-    return await page(request, "renewals.html", months=months, firm=_firm(me, firm) or "")
+async def list_months(request: Request, me: Me, firm: str = "") -> Response:
+    months = await months_of(me, _firm(me, firm))
+    return await page(request, "renewals.html", months=months, firm=_firm(me, firm))
+
+
+async def months_of(me: SignedOn, firm: str = "") -> Json:
+    """The renewals to review by month: without those of groups that are new to one of their firms (R-40)."""
+    asked: Json = await me.get(
+        To.RENEWALS, "/v1/renewals/months", firm_number=firm or None, not_new_to=me.who.firm_numbers
+    )
+    return asked
 
 
 @router.get("/renewals/{month}")
 async def list_renewals(
-    request: Request, me: Me, month: str, firm: str | None = None, after: str | None = None, n: int = 1
+    request: Request, me: Me, month: str, firm: str = "", after: str | None = None, n: int = 1
 ) -> Response:
-    number = _firm(me, firm)
-    found = await me.get(To.RENEWALS, "/v1/renewals", month=month, firm_number=number, after=after, limit=A_PAGE)
+    found = await me.get(
+        To.RENEWALS,
+        "/v1/renewals",
+        month=month,
+        firm_number=_firm(me, firm) or None,
+        not_new_to=me.who.firm_numbers,
+        after=after,
+        limit=A_PAGE,
+    )
     return await page(request, "renewals_of_month.html", found=found, of=month, number=n, **_pages(request, found, n))
 
 
@@ -88,29 +103,30 @@ async def list_renewals_of_group(request: Request, me: Me, group_id: UUID) -> Re
     return await page(request, "renewals_of_group.html", found=found, group=group)
 
 
-WAITS = "action required"
-SEARCH_SAVED = N_("The search is saved.")
+SENT_BACK = {"status": "action required"}
+SEARCH_SAVED = N_("The search was saved.")
 
 
 @router.get("/transactions")
 async def list_transactions(request: Request, me: Me, after: str | None = None, n: int = 1, said: str = "") -> Response:
     """All filters and the order are in the address: a list is a link. Without any, one's default search leads on."""
-    search, saved = Search.read(lambda name: request.query_params.get(name, "")), await searches_of(me)
+    search, saved = Search.read(lambda name: request.query_params.get(name, "")), await _saved_by(me)
     default = next((each.search for each in saved if each.is_default), None)
     if default and not request.query_params and BACKGROUND not in request.headers:
         return RedirectResponse(default.address, 303)
-    form = Form.of(**{name: search.filters.get(name, "") for name in IN_FIELDS})
+    form = Form.of(**{name: search.filters.get(name, "") for name in FILTERS})
+    current = next((each for each in saved if each.search == search), None)
     found, asked, counted, changes = _NOTHING, _NOTHING, _NONE, ""
     try:
         listed = {"after": after, "limit": A_PAGE, **search.order, **search.filters}
         answer = await me.ask(To.TRANSACTIONS, "GET", "/v1/transactions", params=listed)
         found, changes = answer.body, changes_after(answer)
         count = me.get(To.TRANSACTIONS, "/v1/transactions/count", **search.filters)
-        shown_first = search.filters.get("status") != WAITS and (search == default or not search.filters)
-        if not shown_first or after is not None or me.who.staff:
+        is_seen_first = search == default or not search.filters
+        if not is_seen_first or search.filters == SENT_BACK or after is not None or me.who.staff:
             counted = await count
         else:
-            sent_back = me.get(To.TRANSACTIONS, "/v1/transactions", status=WAITS, limit=A_PAGE)
+            sent_back = me.get(To.TRANSACTIONS, "/v1/transactions", limit=A_PAGE, **SENT_BACK)
             counted, asked = await asyncio.gather(count, sent_back)
     except Refused as refused:
         _complain(form, refused)
@@ -123,22 +139,32 @@ async def list_transactions(request: Request, me: Me, after: str | None = None, 
         counted=counted,
         changes=changes,
         search=search,
-        everything=EVERYTHING,
         saved=saved,
-        can_be_saved=not form.bad and search not in [EVERYTHING, *(each.search for each in saved)],
-        said=SEARCH_SAVED if said == "saved" else "",
+        current=current,
+        said=SEARCH_SAVED if said == "saved" and current else "",
         number=n,
-        **_pages(request, found, n),
+        **_pages(request, found, n, search.pairs),
     )
 
 
-def _pages(request: Request, found: Json, number: int) -> Json:
-    """The addresses of the next page, empty on the last, and of the first: with the filters of this one."""
-    kept = [(name, value) for name, value in request.query_params.items() if name not in ("after", "n", "said")]
-    following = [*kept, ("after", found["next"]), ("n", number + 1)]
+async def _saved_by(me: SignedOn) -> list[Saved]:
+    """Their saved searches; none where they cannot be had: the list is there without them."""
+    try:
+        return await searches_of(me)
+    except (Away, Refused):
+        return []
+
+
+def _pages(request: Request, found: Json, number: int, kept: Mapping[str, str] | None = None) -> Json:
+    """The addresses of the next page, empty on the last, and of the first.
+
+    Both with what this one's address says besides, or with ``kept``.
+    """
+    pairs = dict(kept or {name: value for name, value in request.query_params.items() if name not in ("after", "n")})
+    following = {**pairs, "after": found["next"], "n": number + 1}
     return {
         "more": f"{request.url.path}?{urlencode(following)}" if found["next"] else "",
-        "first": f"{request.url.path}?{urlencode(kept)}",
+        "first": f"{request.url.path}?{urlencode(pairs)}",
     }
 
 

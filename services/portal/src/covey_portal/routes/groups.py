@@ -338,10 +338,16 @@ async def show_firm_rights(request: Request, me: Me, group_id: UUID) -> Response
 
 @router.post("/{group_id}/firm")
 async def give_firm_rights(request: Request, me: Me, group_id: UUID) -> Response:
+    """The first step: what the firm shall have is shown once more. The second, ``act=give``: it is given.
+
+    The firm that is shown gets it, or nobody: identity refuses one that is no longer the broker.
+    """
     form = await Form.read(request)
     group = await managing(me, group_id)
-    chosen = _chosen(form)
-    if chosen is not None:
+    chosen, broker = _chosen(form), await broker_of(me, group_id)
+    if broker is None or broker["firm_id"] != form["firm_id"]:
+        broker = None  # another firm than the one that was shown has come meanwhile
+    if chosen is not None and form["act"] == "give":
         body = {"firm_id": form["firm_id"], **chosen}
         try:
             await me.ask(To.IDENTITY, "POST", f"/v1/groups/{group_id}/firm-grants", json=body, headers=form.key)
@@ -349,16 +355,20 @@ async def give_firm_rights(request: Request, me: Me, group_id: UUID) -> Response
             form.refuse(refused)
         else:
             return RedirectResponse(f"/groups/{group_id}?said=firm-added", 303)
-    broker = await broker_of(me, group_id)
-    if broker is not None and broker["firm_id"] != form["firm_id"]:
-        broker = None  # another firm than the one that was shown has come meanwhile
+    elif chosen is not None and broker is None:
+        form.refuse(Refused(409, "not-broker-of-record", ""))
+    elif chosen is not None and form["act"] != "change":
+        offer = await _offer(me, group_id)
+        names = {each["code"]: f"{each['code']} {each['name']}" for each in offer["units"]}
+        return await page(
+            request, "firm_rights_check.html", form=form, group=group, broker=broker, chosen=chosen, names=names
+        )
     return await _firm_page(request, me, group_id, form, group, broker)
 
 
 async def _firm_page(
     request: Request, me: SignedOn, group_id: UUID, form: Form, group: Json, broker: Json | None
 ) -> Response:
-    """The firm that is shown gets the rights, or nobody: identity refuses one that is no longer the broker."""
     return await page(request, "firm_rights.html", form=form, group=group, broker=broker, **await _offer(me, group_id))
 
 

@@ -9,6 +9,7 @@ from covey_portal.calling import Away, Json, Refused, To
 from covey_portal.forms import Form
 from covey_portal.navigation import APPROVING
 from covey_portal.pages import page
+from covey_portal.routes.business import months_of
 from covey_portal.routes.live import changes_after
 from covey_portal.signed_on import Me, SignedOn
 
@@ -23,7 +24,7 @@ async def show_home(request: Request, me: Me) -> Response:
     who = me.who
     groups, months, requests, (recent, asked, reviews) = await asyncio.gather(
         _part(me.get(To.IDENTITY, "/v1/access/groups", limit=FEW), wanted=who.has_groups),
-        _months(me),
+        _part(months_of(me), wanted=who.sees_business),
         _part(me.get(To.IDENTITY, "/v1/access-requests", status="submitted", limit=FEW), wanted=APPROVING in who.staff),
         _transactions(me),
     )
@@ -39,13 +40,6 @@ async def show_home(request: Request, me: Me) -> Response:
         changes=(recent or {}).get("changes", ""),
         form=Form(),
     )
-
-
-async def _months(me: SignedOn) -> dict[str, Any] | None:
-    """A broker's are those of the firm's groups; of several firms, of all that they see."""
-    number = me.who.firms[0].firm_number if len(me.who.firms) == 1 else None
-    question = me.get(To.RENEWALS, "/v1/renewals/months", firm_number=number)
-    return await _part(question, wanted=me.who.sees_business)
 
 
 async def _transactions(me: SignedOn) -> tuple[Json | None, Json | None, Json | None]:

@@ -2,6 +2,14 @@
 "use strict";
 document.documentElement.classList.add("scripted");
 
+// --- what was said of what one did is not said again to whoever comes back, or is given the address ---
+
+const address = new URL(location);
+if (address.searchParams.has("said")) {
+  address.searchParams.delete("said");
+  history.replaceState(history.state, "", address);
+}
+
 // --- confirmations: the page that a link leads to, shown in a dialog ---
 
 const dialog = document.createElement("dialog");

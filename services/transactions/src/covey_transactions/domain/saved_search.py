@@ -6,7 +6,7 @@ It is its owner's alone, and holds nothing that was found: whoever looks finds w
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from covey_chassis.db import Base
@@ -14,11 +14,11 @@ from covey_chassis.errors import NotFound, Refusal
 from covey_chassis.ids import new_id
 from covey_chassis.paging import Order
 from covey_contracts.transactions import TransactionKind, TransactionStatus
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from covey_transactions.domain.columns import AsJson
-from covey_transactions.domain.words import Day, Sought
+from covey_transactions.domain.words import Day, SoughtText
 
 SAVED_SEARCHES_MAX = 30
 """So many somebody has at a time."""
@@ -54,11 +54,11 @@ class Filters(BaseModel):
     status: Annotated[TransactionStatus | None, Field(description="Only those that stand so.")] = None
     kind: Annotated[TransactionKind | None, Field(description="Only those of this kind.")] = None
     group_id: Annotated[UUID | None, Field(description="Only this group's.")] = None
-    group_number: Annotated[Sought | None, Field(description="Only the group's with this number.")] = None
+    group_number: Annotated[SoughtText | None, Field(description="Only the group's with this number.")] = None
     owner_id: Annotated[UUID | None, Field(description="Only those that this account opened.")] = None
     created_from: Annotated[Day | None, Field(description="Only those opened on this day or later.")] = None
     created_to: Annotated[Day | None, Field(description="Only those opened on this day or before.")] = None
-    q: Annotated[Sought | None, Field(description="Any part of the group's name or number.")] = None
+    q: Annotated[SoughtText | None, Field(description="Any part of the group's name or number.")] = None
 
 
 class Search(Filters):
@@ -78,7 +78,7 @@ class SavedSearch(Base, kw_only=True):
     id: Mapped[UUID] = mapped_column(primary_key=True, default_factory=new_id)
     account_id: Mapped[UUID]
     name: Mapped[str] = mapped_column(repr=False)
-    search: Mapped[Search] = mapped_column(AsJson(Search), repr=False)
+    stored: Mapped[dict[str, Any]] = mapped_column("search", JSONB, repr=False)
     is_default: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
 
@@ -96,4 +96,13 @@ class SavedSearch(Base, kw_only=True):
             raise SearchNameTaken
         if len(beside) >= SAVED_SEARCHES_MAX:
             raise TooManySavedSearches(most=SAVED_SEARCHES_MAX)
-        return cls(account_id=account_id, name=name, search=search, created_at=at)
+        stored = search.model_dump(mode="json", exclude_none=True)
+        return cls(account_id=account_id, name=name, stored=stored, created_at=at)
+
+    @property
+    def search(self) -> Search | None:
+        """What is looked for; None where another version of the service has stored what this one does not know."""
+        try:
+            return Search.model_validate(self.stored)
+        except ValidationError:
+            return None

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Annotated, LiteralString
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 _SPACES = re.compile(r"\s+")
@@ -58,9 +58,9 @@ def _lines(longest: int) -> AfterValidator:
 
 def _written_day(value: object) -> object:
     """Not what else can be read as a day: a count of seconds, or a point in time."""
-    if isinstance(value, str) and not _DAY.fullmatch(value):
-        raise _refused("day", "must be a day such as 2026-03-31")
-    return value
+    if type(value) is date or (isinstance(value, str) and _DAY.fullmatch(value)):
+        return value
+    raise _refused("day", "must be a day such as 2026-03-31")
 
 
 def _phone(text: str) -> str:
@@ -81,7 +81,7 @@ Reason = Annotated[str, _lines(2000)]
 RequiredItem = Annotated[str, _one_line(200)]
 Name = Annotated[str, _one_line(100)]
 SearchName = Annotated[str, _one_line(60)]
-Sought = Annotated[str, Field(min_length=1, max_length=100)]
+SoughtText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Day = Annotated[date, BeforeValidator(_written_day), Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 Entry = Annotated[str, _entry(100)]
 Phone = Annotated[str, _one_line(50), AfterValidator(_phone)]

@@ -41,7 +41,7 @@ class SavedSearchView(BaseModel):
 
     saved_search_id: UUID
     name: str
-    search: Search
+    search: Annotated[Search | None, Field(description="Null: it cannot be looked for here any more, or not yet.")]
     is_default: bool
     created_at: datetime
 

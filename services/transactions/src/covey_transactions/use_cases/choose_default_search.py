@@ -14,10 +14,12 @@ async def choose_default_search(session: AsyncSession, account_id: UUID, saved_s
     Raises:
         SavedSearchNotFound: they have none with this ID.
     """
+    await queries.lock_searches_of(session, account_id)
     chosen = await queries.own_search(session, account_id, saved_search_id)
-    for each in await queries.searches_of(session, account_id):
-        each.is_default = False
-    await session.flush()  # at no moment are there two: the table's index sees each row by itself
+    before = await queries.default_of(session, account_id)
+    if before is not None:
+        before.is_default = False
+        await session.flush()  # at no moment are there two: the table's index sees each row by itself
     chosen.is_default = True
     return chosen
 
@@ -28,6 +30,7 @@ async def forgo_default_search(session: AsyncSession, account_id: UUID, saved_se
     Raises:
         SavedSearchNotFound: they have none with this ID.
     """
+    await queries.lock_searches_of(session, account_id)
     found = await queries.own_search(session, account_id, saved_search_id)
     found.is_default = False
     return found

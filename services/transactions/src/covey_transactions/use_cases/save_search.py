@@ -19,7 +19,8 @@ async def save_search(
         SearchNameTaken: they have one with this name.
         TooManySavedSearches: they have as many as they can have.
     """
-    beside = await queries.searches_of(session, account_id, locked=True)
+    await queries.lock_searches_of(session, account_id)
+    beside = await queries.searches_of(session, account_id)
     saved = SavedSearch.keep(account_id, name, search, beside=beside, at=at)
     session.add(saved)
     if is_default:
