@@ -45,7 +45,7 @@ class Platform:
         assert self.run["portal"], "the stack has no portal"
         return self.run["portal"]
 
-    async def group(self, *, broker: str | None = None) -> dict[str, Any]:
+    async def group(self, *, broker: str | None = None, acquired_on: str = "2024-06-17") -> dict[str, Any]:
         """A group comes in with the carrier's book, with a renewal that is available, and a broker by the firm's number."""
         renews_on = Clock.now().date() + GROUPS_RENEW_IN
         number = f"P-{uuid4().hex[:10]}"
@@ -72,7 +72,7 @@ class Platform:
             and {
                 "firm_number": broker,
                 "firm_name": f'100% "Wren" <i>Benefits</i> & Søn {broker[-4:]}',
-                "acquired_date": "2024-06-17",
+                "acquired_date": acquired_on,
                 "contact": {"name": "Bob Broker", "email": "bob@brokers.example"},
             },
         }

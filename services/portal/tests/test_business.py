@@ -1,8 +1,11 @@
 """Transactions as their owners find them: what is to be done comes first, with who helps (page point 13)."""
 
-import pytest
+from datetime import timedelta
 
-from .people import PASSWORD, address
+import pytest
+from covey_chassis.clock import Clock
+
+from .people import PASSWORD, address, firm_number
 
 WAYS = [
     pytest.param("en-US", True, "Action required", id="english"),
@@ -128,3 +131,38 @@ async def test_a_filter_that_cannot_be_is_named_and_nothing_is_said_to_be_empty(
     assert await page.get_attribute("#q", "maxlength") == "100"
     await visitor.press("main a:has-text('Clear filters')")
     assert await page.locator("main .empty").count() == 1
+
+
+@pytest.mark.timeout(300)
+async def test_what_is_new_to_ones_firm_is_not_to_be_reviewed_and_what_one_sees_otherwise_is(platform, visit):
+    one, two = firm_number(), firm_number()
+    today = Clock.now().date()
+    old, other = await platform.group(broker=one), await platform.group(broker=two)
+    new = await platform.group(broker=one, acquired_on=(today - timedelta(days=30)).isoformat())
+    own = await platform.group()
+    broker = await visit()
+    email = address("broker")
+    await broker.become_primary(own, email)
+    user_id = (await broker.page.inner_text("header .soft")).strip()
+    page = broker.page
+
+    async def listed(path: str) -> set[str]:
+        await broker.go(path)
+        await broker.press("main .cards a[href*='/renewals/']")
+        return {each["group_number"] for each in (old, other, new, own) if each["group_number"] in await page.content()}
+
+    for firm, expected in ((one, {"old", "own"}), (two, {"old", "other", "own"})):
+        await platform.join(firm, user_id)
+        named = {"old": old, "other": other, "new": new, "own": own}
+        wanted = {named[name]["group_number"] for name in expected}
+        for path in ("/", "/renewals"):
+            assert await listed(path) == wanted
+            await page.go_back()
+            main = await page.inner_text("main")
+            assert f"{len(wanted)} renewals" in main
+            assert "1 renewal is not listed: your firm acquired its group on" in main
+            assert await page.locator("main a[href='/book']").count() == 1
+    assert await listed(f"/renewals?firm={two}") == {other["group_number"]}
+    assert await listed(f"/renewals?firm={one}") == {old["group_number"]}
+    await broker.go("/book")
+    assert new["group_number"] in await page.content()

@@ -51,7 +51,10 @@ async def test_what_is_filtered_away_comes_back_by_clear_filters(platform, visit
 
         await visitor.press("main a:has-text('Clear filters')")
 
-        assert visitor.page.url == visitor.platform.portal + path.partition("?")[0]
+        assert visitor.page.url.removeprefix(visitor.platform.portal) in (
+            path.partition("?")[0],
+            "/transactions?sort=-created",
+        )
 
     await primary.page.goto(f"/groups/{group['group_id']}/seen-by?on=2999-01-01")
     assert "Enter a day from 2000 on that has come" in await primary.page.inner_text("#problem")

@@ -11,9 +11,11 @@ from uuid import uuid4
 import pyotp
 import pytest
 from covey_chassis.clock import Clock
+from covey_portal.app import create_app
 
 from .looks import LOOKS, RUN_AXE, TAGS, look_at, picture
 from .people import GROUPS_RENEW_IN, NOWHERE, PASSWORD, Visitor, address, firm_number
+from .test_guard import LEADING_BACK, LIVE, routes, settings
 
 ANYBODY = (
     "/sign-on",
@@ -81,7 +83,13 @@ BROKER = (
     "/transactions",
     "/transactions/{transaction}",
 )
+INVITED = ("/", "/groups", "/renewals", "/transactions", "/book")
 STAFF = (
+    "/",
+    "/groups/{group}/renewals",
+    "/renewals",
+    "/transactions",
+    "/book",
     "/staff/access-requests",
     "/staff/access-requests?status=approved",
     "/staff/access-requests/{reference}",
@@ -101,8 +109,27 @@ PAGES = (
     [("nobody", each) for each in ANYBODY]
     + [("primary", each) for each in SIGNED_ON]
     + [("broker", each) for each in BROKER]
+    + [("invited", each) for each in INVITED]
     + [("staff", each) for each in STAFF]
 )
+ON_THE_WAY = {
+    "/access-code/entered/{group_id}",
+    "/account/addresses",
+    "/account/passkeys/{passkey_id}/removal",
+    "/account/second-factor/off",
+    "/account/second-factor/recovery-codes",
+    "/account/sessions/{session_id}/end",
+    "/sign-on/second-factor",
+}
+"""Pages that are looked at where one comes to them (``test_pages_on_the_way``)."""
+NO_PAGES = {
+    "/access-request/form.pdf",
+    "/access-request/{reference}/record.pdf",
+    "/static/{name}",
+    "/livez",
+    "/readyz",
+    "/metrics",
+}
 OFFICER = {"officer_first_name": "Olu", "officer_last_name": "Officer", "officer_email": "olu@people.example"}
 SOMEBODY = {"email": "sec@people.example", "email_again": "sec@people.example"}
 SENT: tuple[tuple[str, str, dict[str, str]], ...] = (
@@ -178,6 +205,9 @@ async def cast(platform, browser) -> Cast:
     broker_id = await broker.register(address("broker"), "Bro", "Ker")
     await broker.page.context.close()
     await platform.join(firm, broker_id)
+    invited = await Visitor.open(browser, platform)
+    invited_id = await invited.register(absurd, "Wolfe", "Søn")
+    await invited.page.context.close()
     async with platform.api("identity") as api:
         (joined,) = (await api.get("/v1/accounts", params={"user_id": broker_id})).json()
     account = platform.run["accounts"]["staff"]
@@ -199,9 +229,21 @@ async def cast(platform, browser) -> Cast:
         {
             "primary": (user_id, PASSWORD),
             "broker": (broker_id, PASSWORD),
+            "invited": (invited_id, PASSWORD),
             "staff": (account["user_id"], account["password"]),
         },
     )
+
+
+def test_every_page_is_looked_at():
+    def shape(path: str) -> str:
+        return re.sub(r"\{[^}]*\}", "*", path.partition("?")[0])
+
+    served = {path for _, path in routes(create_app(settings()), changing=False)}
+    elsewhere = ON_THE_WAY | NO_PAGES | LEADING_BACK | LIVE
+    looked_at = {shape(path) for _, path in PAGES}
+
+    assert {path for path in served if shape(path) not in looked_at} == elsewhere
 
 
 def test_each_page_is_kept_as_a_picture_of_its_own():
@@ -216,7 +258,7 @@ def test_each_page_is_kept_as_a_picture_of_its_own():
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("who", ["nobody", "primary", "broker", "staff"])
+@pytest.mark.parametrize("who", ["nobody", "primary", "broker", "invited", "staff"])
 async def test_pages_are_sound(platform, visit, cast, who, look):
     """No barrier that a machine can find (WCAG 2.2 AA), nothing wider than the screen, one heading, a title of its own."""
     visitor = await visit(**LOOKS[look])

@@ -34,7 +34,7 @@ def request_in(request) -> Request:
         market_region="California",
         language=request.param,
         staff=frozenset({"access.approve", "review.decide"}),
-        firms=({"firm_id": ID, "firm_number": ABSURD, "firm_name": ABSURD},),
+        firms=({"firm_id": ID, "firm_number": ABSURD, "firm_name": ABSURD},) * 2,
         has_groups=True,
         codes_waiting=1,
         codes_expired=1,
@@ -141,6 +141,11 @@ ROUND = {
     "content": {**DRAFT, "enrollments": None, "terminations": None},
 }
 RENEWAL = {"plan_year": 2027, "effective_date": "2027-02-01", "status": "available", "available_on": None}
+MONTHS = {
+    "months": [{"month": "2027-02", "renewals": 2, "available": 1}],
+    "look_ahead_days": 120,
+    "left_out": {"renewals": 2, "acquired_since": "2026-08-30"},
+}
 LISTED = {**RENEWAL, "group_id": ID, "group": {**GROUP, "firm_name": ABSURD}}
 BOOK = {**GROUP, "firm_name": ABSURD, "acquired_date": "2026-01-02", "renewal": RENEWAL}
 BROKER = {
@@ -280,7 +285,8 @@ PAGES: dict[str, dict[str, Any]] = {
     "search_deletion.html": {"saved": SAVED, "form": Form()},
     "reviews.html": {"found": {"items": [SUMMARY]}, "changes": ABSURD, **LIST},
     "renewals_of_month.html": {"found": {"items": [LISTED]}, "of": "2027-02", **LIST},
-    "renewals_of_group.html": {"found": [RENEWAL], "group": OWN},
+    "renewals_of_group.html": {"found": [RENEWAL], "group_id": ID, "name": ABSURD},
+    "renewals.html": {"months": MONTHS, "firm": ABSURD},
     "book.html": {"found": {"items": [BOOK]}, "form": Form.of(q=ABSURD), **LIST},
     "exclusion.html": {
         "group_id": ID,

@@ -65,9 +65,14 @@ class Who(BaseModel):
         return StaffRight.REVIEW_DECIDE in self.staff
 
     @property
+    def sees_all(self) -> bool:
+        """Whether renewals and transactions of all groups are for them, as staff."""
+        return self.reviews or StaffRight.OPERATIONS in self.staff
+
+    @property
     def sees_business(self) -> bool:
-        """Whether there can be renewals and transactions to show: of their groups, or for staff of all groups."""
-        return self.has_groups or bool(self.firms) or self.reviews or StaffRight.OPERATIONS in self.staff
+        """Whether there can be renewals and transactions to show."""
+        return self.has_groups or bool(self.firms) or self.sees_all
 
     @property
     def is_waited_for(self) -> bool:

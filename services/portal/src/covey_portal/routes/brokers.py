@@ -9,7 +9,7 @@ from covey_portal.calling import Json, Refused, To
 from covey_portal.forms import Form
 from covey_portal.languages import N_
 from covey_portal.pages import page
-from covey_portal.routes.groups import WAIT, broker_of, manages, managing, name_of, theirs_or_none
+from covey_portal.routes.groups import WAIT, broker_of, manages, managing, name_of, own_of
 from covey_portal.signed_on import Me, SignedOn
 
 router = APIRouter(prefix="/groups/{group_id}/broker")
@@ -92,7 +92,7 @@ async def end(request: Request, me: Me, group_id: UUID, appointment_id: UUID) ->
 
 
 async def _broker_page(request: Request, me: SignedOn, group_id: UUID, form: Form) -> Response:
-    own = await theirs_or_none(me, To.IDENTITY, f"/v1/access/groups/{group_id}")
+    own = await own_of(me, group_id)
     appointments: list[Json] = await me.all(To.IDENTITY, f"/v1/groups/{group_id}/appointments")
     return await page(
         request,

@@ -13,6 +13,7 @@ from covey_portal.complaints import FILTER_TOO_LONG, NOT_A_DAY
 from covey_portal.forms import Form
 from covey_portal.languages import N_
 from covey_portal.pages import page
+from covey_portal.routes.groups import name_of
 from covey_portal.routes.live import changes_after
 from covey_portal.searching import FILTERS, Saved, Search, searches_of
 from covey_portal.signed_on import BACKGROUND, Me, SignedOn
@@ -98,9 +99,9 @@ _NONE: Json = {"count": 0, "more": False}
 
 @router.get("/groups/{group_id}/renewals")
 async def list_renewals_of_group(request: Request, me: Me, group_id: UUID) -> Response:
-    group = await me.get(To.IDENTITY, f"/v1/access/groups/{group_id}")
     found = await me.all(To.RENEWALS, f"/v1/groups/{group_id}/renewals")
-    return await page(request, "renewals_of_group.html", found=found, group=group)
+    name = await name_of(me, group_id)
+    return await page(request, "renewals_of_group.html", found=found, group_id=group_id, name=name)
 
 
 SENT_BACK = {"status": "action required"}
