@@ -143,10 +143,37 @@ async def test_all_other_sessions_end_and_this_one_goes_on(covey: Harness) -> No
     here, elsewhere = await session_of(covey, who), await session_of(covey, who)
     client, other = await client_of(covey, here), await client_of(covey, elsewhere)
 
-    await replace(client)
+    answer = await replace(client)
 
     assert [(await each.get("/v1/account")).status_code for each in (client, other)] == [200, 401]
-    assert [(await exchange(covey, each.token)).status_code for each in (here, elsewhere)] == [200, 401]
+    tokens = (here.token, answer.headers["Covey-Session-Token"], elsewhere.token)
+    assert [(await exchange(covey, each)).status_code for each in tokens] == [401, 200, 401]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        ("POST", "/addresses", {"email": "other@people.example"}),
+        ("PUT", "/addresses/main", {"email": EMAIL}),
+        ("POST", "/second-factor", {}),
+        ("PUT", "/password", {"new_password": NEW}),
+    ],
+)
+async def test_whoever_shows_their_password_goes_on_by_another_token_and_a_refusal_gives_none(
+    covey: Harness, method: str, path: str, said: dict[str, str]
+) -> None:
+    here = await session_of(covey, await somebody(covey))
+    client = await client_of(covey, here)
+
+    for password, renewed in (("another one", False), (None, False), (PASSWORD, True)):
+        body = said if password is None else {"password": password, **said}
+        answer = await client.request(method, f"/v1/account{path}", json=body)
+        assert answer.is_success == renewed, answer.text
+        assert ("Covey-Session-Token" in answer.headers) == renewed
+        assert ((await exchange(covey, here.token)).status_code == 200) != renewed
+
+    assert (await exchange(covey, answer.headers["Covey-Session-Token"])).status_code == 200
+    assert (await client.get("/v1/account")).status_code == 200, "it is the same session"
 
 
 async def test_a_token_for_a_forgotten_password_is_of_no_use_after_it(covey: Harness) -> None:

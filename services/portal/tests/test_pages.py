@@ -653,6 +653,30 @@ async def test_a_second_factor_is_set_up_and_asked_for(visit):
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_whoever_shows_their_password_has_another_cookie_and_the_former_is_nobodys(visit, scripts):
+    visitor, thief = await visit(scripts=scripts), await visit()
+    user_id = await visitor.register_and_sign_on(address("own"), "Own", "Er")
+    former = await visitor.session_token()
+    await visitor.go("/account/password")
+    await visitor.fill(password="not so", new_password="ten odd newts")
+    await visitor.press()
+    assert await visitor.session_token() == former, "nothing was shown"
+
+    await visitor.fill(password=PASSWORD, new_password="ten odd newts")
+    await visitor.press()
+
+    assert visitor.path == "/account"
+    assert user_id in await visitor.page.inner_text("main")
+    renewed = await visitor.session_token()
+    for token, path in ((former, "/sign-on"), (renewed, "/account")):
+        cookie = {"name": "__Host-covey", "value": token, "url": visitor.platform.portal, "secure": True}
+        await thief.page.context.add_cookies([cookie])
+        await thief.go("/account")
+        assert thief.path == path
+
+
+@pytest.mark.timeout(200)
 async def test_the_printed_form_has_the_same_fields(platform, visit):
     visitor = await visit()
     answer = await visitor.page.request.get("/access-request/form.pdf")

@@ -3,6 +3,9 @@
 A hash is slow on purpose, so it is verified before a request's transaction begins, with neither lock nor connection held;
 once the account is locked, ``check_confirmed`` sees that the password is still that one. Failures count as failures to
 sign on: whoever has found a session open guesses no faster than anybody else.
+
+Whoever has shown it, or their second factor, goes on by another session token (ASVS 5.0, 7.2.4): the answer has it in the
+header ``Covey-Session-Token``, and whoever had found the former one is left outside.
 """
 
 from dataclasses import dataclass, field
@@ -12,12 +15,14 @@ from covey_chassis.access import Actor, signed_on
 from covey_chassis.access.requiring import token_of
 from covey_chassis.errors import FieldError
 from covey_chassis.transaction import context_of
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.attempts import begin_attempt, clear_attempts, subject_of
 from covey_identity.audit import Author, refusals_audited
 from covey_identity.domain.account import Account, AccountNotFound
+from covey_identity.domain.bearer_secret import new_secret
+from covey_identity.domain.session import AccountSession
 from covey_identity.passwords import SECRET_MAX, PasswordWrong, check_password, passwords_of
 from covey_identity.queries_accounts import load_account
 from covey_identity.settings import settings_of
@@ -25,13 +30,15 @@ from covey_identity.use_cases.sign_on import PURPOSE
 
 CONFIRMED = "covey.identity.confirmed"
 NEW_PASSWORD = "covey.identity.new-password"  # noqa: S105 - keys in the ASGI scope
+SESSION_TOKEN = "Covey-Session-Token"  # noqa: S105 - a header
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A password that was shown is the one of this hash."""
+    """A password that was shown is the one of this hash; by this token the session goes on."""
 
     password_hash: str = field(repr=False)
+    session_token: str = field(repr=False, default_factory=new_secret)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,15 @@ async def check_confirmed(session: AsyncSession, actor: Actor, confirmed: Confir
     account = await load_account(session, actor.account_id)
     if account.password_hash != confirmed.password_hash:
         raise _wrong()
+    await renew_session(session, actor, confirmed.session_token)
     return account
+
+
+async def renew_session(session: AsyncSession, actor: Actor, token: str) -> None:
+    """The actor has shown who they are once more: their session goes on by this token."""
+    own = await session.get(AccountSession, actor.session_id)
+    if own is not None:
+        own.renew(token)
 
 
 async def _confirm(request: Request, typed: str) -> tuple[Confirmed, tuple[str, ...]]:
@@ -109,12 +124,33 @@ def _field(body: Any, name: str) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= SECRET_MAX else None
 
 
-async def _confirmed(request: Request) -> Confirmed:
-    return cast("Confirmed", request.scope.get(CONFIRMED))
+async def _confirmed(request: Request, response: Response) -> Confirmed:
+    confirmed = cast("Confirmed", request.scope.get(CONFIRMED))
+    if confirmed is not None:  # or the route refuses the body
+        response.headers[SESSION_TOKEN] = confirmed.session_token
+    return confirmed
 
 
-async def _new_password(request: Request) -> NewPassword:
-    return cast("NewPassword", request.scope.get(NEW_PASSWORD))
+async def _new_password(request: Request, response: Response) -> NewPassword:
+    new = cast("NewPassword", request.scope.get(NEW_PASSWORD))
+    if new is not None:
+        response.headers[SESSION_TOKEN] = new.confirmed.session_token
+    return new
+
+
+async def _another_token(response: Response) -> str:
+    token = response.headers[SESSION_TOKEN] = new_secret()
+    return token
+
+
+def renews(status: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses=`` of a route whose answer of this status has another session token."""
+    said = {
+        "description": "Your session's token from now on; the one before is good no more.",
+        "schema": {"type": "string"},
+        "example": "Vd2cJx0yR3mA6kqLwT9pZs8eHn1uBf4gOi7jXt5vCqE",
+    }
+    return {status: {"headers": {SESSION_TOKEN: said}}}
 
 
 SHOWING_PASSWORD = signed_on(before=confirm_before)
@@ -122,6 +158,9 @@ SHOWING_PASSWORD = signed_on(before=confirm_before)
 
 PasswordShown = Annotated[Confirmed, Depends(_confirmed)]
 """Of a route that is declared with ``SHOWING_PASSWORD``, or with ``before=confirm_before``."""
+
+AnotherToken = Annotated[str, Depends(_another_token)]
+"""Of a route by which one shows something else than a password: for ``renew_session``."""
 
 PasswordReplaced = Annotated[NewPassword, Depends(_new_password)]
 """Of a route that is declared with ``before=replace_before``."""

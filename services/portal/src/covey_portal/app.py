@@ -36,7 +36,7 @@ from covey_portal.routes import (
     site,
 )
 from covey_portal.settings import PortalSettings
-from covey_portal.signed_on import SignOnNeeded, recognise, sign_on_first
+from covey_portal.signed_on import RememberRenewed, SignOnNeeded, recognise, sign_on_first
 from covey_portal.site import read_site
 
 BODY_BYTES_MAX = MIB
@@ -100,6 +100,7 @@ def create_app(settings: PortalSettings, *, stopping: asyncio.Event | None = Non
     app.state.stopping = stopping or asyncio.Event()
     for router in (*ROUTERS, probe_routes(ready=tuple, live=tuple)):
         app.include_router(router, max_body_size=BODY_BYTES_MAX)
+    app.add_middleware(RememberRenewed)
     app.add_middleware(SameOrigin, origin=settings.portal_url)
     app.add_middleware(Edge, headers=HEADERS, document=error_page, media_types=OURS)
     return app

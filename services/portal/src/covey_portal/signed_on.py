@@ -14,6 +14,7 @@ from fastapi import Depends
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from covey_portal.calling import Answer, Away, Json, Param, Refused, Services, To
 
@@ -22,6 +23,7 @@ COOKIE = "__Host-covey"
 
 MANY = 200
 """The longest page of a service's list."""
+SESSION_TOKEN = "Covey-Session-Token"  # noqa: S105 - a header of identity's
 BACKGROUND = "covey-background"
 """The header of a page that our own script asks for, because something has changed: nobody has used the session."""
 WAITING_S = 1.0
@@ -80,15 +82,19 @@ class Who(BaseModel):
         return self.sees_business and (self.reviews or not self.staff)
 
 
-@dataclass(frozen=True)
+@dataclass
 class SignedOn:
-    """Somebody, in one request: the services are asked in their name, and answer what they may see and do."""
+    """Somebody, in one request: the services are asked in their name, and answer what they may see and do.
+
+    ``renewed`` is the session's token from now on, where identity has given another one: they have shown their password.
+    """
 
     services: Services
     access_token: str
     idle_ends_at: datetime
     expires_at: datetime
     who: Who
+    renewed: str = ""
 
     @classmethod
     async def by(cls, services: Services, session_token: str, *, in_background: bool = False) -> Self:
@@ -122,9 +128,11 @@ class SignedOn:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Ask a service in their name; see ``Services.ask``."""
-        return await self.services.ask(
+        answer = await self.services.ask(
             to, method, path, bearer=self.access_token, json=json, params=params, headers=headers
         )
+        self.renewed = answer.headers.get(SESSION_TOKEN, self.renewed)
+        return answer
 
     async def get(self, to: To, path: str, **params: Param) -> Any:
         """What a service answers to a question."""
@@ -215,6 +223,27 @@ async def recognise(request: Request) -> None:
 def remember(response: Response, session_token: str) -> None:
     """Let the browser have the session's token, until it is closed or the session is over."""
     response.set_cookie(COOKIE, session_token, path="/", secure=True, httponly=True, samesite="lax")
+
+
+class RememberRenewed:
+    """Whatever page comes of it: the browser gets the token by which the session goes on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            me = scope.get("state", {}).get("me")
+            if message["type"] == "http.response.start" and me is not None and me.renewed:
+                response = Response()
+                remember(response, me.renewed)
+                message["headers"] = [
+                    *message["headers"],
+                    *(each for each in response.raw_headers if each[0] == b"set-cookie"),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, sending)
 
 
 def forget(response: Response) -> None:

@@ -71,6 +71,10 @@ class AccountSession(Base, kw_only=True):
             expires_at=at + timedelta(hours=hours),
         )
 
+    def renew(self, token: str) -> None:
+        """It goes on by another token: whoever has the former one has nothing any more."""
+        self.token_sha256 = digest(token)
+
     @classmethod
     def stand(cls, account_id: UUID, *, at: datetime) -> Self:
         """A program can sign on from now on."""

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity import queries_accounts as queries
 from covey_identity.attempts import TooManyAttempts
-from covey_identity.confirming import SHOWING_PASSWORD, PasswordReplaced, PasswordShown, replace_before
+from covey_identity.confirming import SHOWING_PASSWORD, PasswordReplaced, PasswordShown, renews, replace_before
 from covey_identity.domain import person_fields as fields
 from covey_identity.domain.account import (
     Account,
@@ -173,7 +173,7 @@ async def change_own_account(
     "/password",
     status_code=204,
     dependencies=[signed_on(before=replace_before)],
-    responses=refuses(PasswordNotGood, *OF_SHOWING_IT),
+    responses=renews(204) | refuses(PasswordNotGood, *OF_SHOWING_IT),
     summary="Change your password",
 )
 async def change_own_password(
@@ -187,7 +187,7 @@ async def change_own_password(
     "/addresses",
     status_code=202,
     dependencies=[SHOWING_PASSWORD],
-    responses=refuses(AddressAlreadyYours, *OF_SHOWING_IT),
+    responses=renews(202) | refuses(AddressAlreadyYours, *OF_SHOWING_IT),
     summary="Ask to be written to at another address",
 )
 async def ask_for_address(
@@ -213,7 +213,7 @@ async def verify_new_address(said: AddressToken, by: By, session: Session, ctx: 
 @router.put(
     "/addresses/main",
     dependencies=[SHOWING_PASSWORD],
-    responses=refuses(AddressNotFound, *OF_SHOWING_IT),
+    responses=renews(200) | refuses(AddressNotFound, *OF_SHOWING_IT),
     summary="Be written to at another of your addresses",
 )
 async def choose_main_address(
@@ -227,7 +227,7 @@ async def choose_main_address(
 @router.post(
     "/addresses/removal",
     dependencies=[SHOWING_PASSWORD],
-    responses=refuses(AddressNotFound, MainAddressStays, *OF_SHOWING_IT),
+    responses=renews(200) | refuses(AddressNotFound, MainAddressStays, *OF_SHOWING_IT),
     summary="Take out one of your addresses",
 )
 async def remove_address(

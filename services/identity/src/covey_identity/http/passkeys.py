@@ -12,7 +12,7 @@ from covey_chassis.http import Ctx, IdempotencyKey, Session, refuses, service_ro
 from pydantic import BaseModel, ConfigDict, Field
 
 from covey_identity import queries_accounts as queries
-from covey_identity.confirming import SHOWING_PASSWORD, PasswordShown
+from covey_identity.confirming import SHOWING_PASSWORD, PasswordShown, renews
 from covey_identity.domain.passkey import (
     Passkey,
     PasskeyAlreadyRegistered,
@@ -167,7 +167,7 @@ async def list_passkeys(by: By, session: Session, told: Told) -> PasskeyList:
 @own.post(
     "/options",
     dependencies=[SHOWING_PASSWORD],
-    responses=refuses(PasskeysNotOffered, TooManyPasskeys, *OF_SHOWING_IT),
+    responses=renews(200) | refuses(PasskeysNotOffered, TooManyPasskeys, *OF_SHOWING_IT),
     summary="Begin to add a passkey",
 )
 async def begin_own_passkey(
@@ -208,7 +208,7 @@ async def rename_own_passkey(
     "/{passkey_id}/removal",
     status_code=204,
     dependencies=[SHOWING_PASSWORD],
-    responses=refuses(PasskeyNotFound, *OF_SHOWING_IT),
+    responses=renews(204) | refuses(PasskeyNotFound, *OF_SHOWING_IT),
     summary="Remove a passkey",
 )
 async def remove_own_passkey(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from covey_identity import queries_accounts as queries
 from covey_identity.attempts import TooManyAttempts
-from covey_identity.confirming import SHOWING_PASSWORD, PasswordShown
+from covey_identity.confirming import SHOWING_PASSWORD, AnotherToken, PasswordShown, renews
 from covey_identity.domain.second_factor import SecondFactorOff, SecondFactorOn, provisioning_uri
 from covey_identity.http.own_account import OF_SHOWING_IT
 from covey_identity.http.shared import Body, FactorCode, Secret, Told
@@ -74,7 +74,7 @@ async def read_second_factor(by: By, session: Session) -> FactorView:
     "",
     status_code=201,
     dependencies=[SHOWING_PASSWORD],
-    responses=refuses(SecondFactorOn, *OF_SHOWING_IT),
+    responses=renews(201) | refuses(SecondFactorOn, *OF_SHOWING_IT),
     summary="Set up a second factor",
 )
 async def begin(said: ShownPassword, shown: PasswordShown, by: By, session: Session, ctx: Ctx, told: Told) -> NewFactor:
@@ -86,19 +86,20 @@ async def begin(said: ShownPassword, shown: PasswordShown, by: By, session: Sess
 @router.post(
     "/on",
     dependencies=[SHOWING_CODE],
-    responses=refuses(SecondFactorOff, SecondFactorOn, FactorCodeWrong, TooManyAttempts),
+    responses=renews(200) | refuses(SecondFactorOff, SecondFactorOn, FactorCodeWrong, TooManyAttempts),
     summary="Turn it on: show that your app works",
 )
-async def turn_on(said: ShownCode, by: By, session: Session, ctx: Ctx) -> RecoveryCodes:
+async def turn_on(said: ShownCode, by: By, session: Session, ctx: Ctx, token: AnotherToken) -> RecoveryCodes:
     """All of your other sessions end, and you are told by email."""
-    return RecoveryCodes(recovery_codes=await turn_on_second_factor(ctx, session, by, said.code.get_secret_value()))
+    codes = await turn_on_second_factor(ctx, session, by, said.code.get_secret_value(), session_token=token)
+    return RecoveryCodes(recovery_codes=codes)
 
 
 @router.post(
     "/off",
     status_code=204,
     dependencies=[SHOWING_BOTH],
-    responses=refuses(*OF_SHOWING_BOTH),
+    responses=renews(204) | refuses(*OF_SHOWING_BOTH),
     summary="Turn it off",
 )
 async def turn_off(said: ShownBoth, shown: PasswordShown, by: By, session: Session, ctx: Ctx) -> None:
@@ -109,7 +110,7 @@ async def turn_off(said: ShownBoth, shown: PasswordShown, by: By, session: Sessi
 @router.post(
     "/recovery-codes",
     dependencies=[SHOWING_BOTH],
-    responses=refuses(*OF_SHOWING_BOTH),
+    responses=renews(200) | refuses(*OF_SHOWING_BOTH),
     summary="Get other recovery codes",
 )
 async def renew(said: ShownBoth, shown: PasswordShown, by: By, session: Session, ctx: Ctx) -> RecoveryCodes:

@@ -5,6 +5,7 @@ from covey_chassis.service import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from covey_identity.audit import Author, refusals_audited
+from covey_identity.confirming import renew_session
 from covey_identity.domain.mail import Purpose
 from covey_identity.domain.second_factor import RecoveryCode, SecondFactorOff, SecondFactorOn
 from covey_identity.ledger import lock_ledger
@@ -14,8 +15,12 @@ from covey_identity.second_factors import check_factor
 from covey_identity.use_cases.end_session import end_sessions
 
 
-async def turn_on_second_factor(context: Context, session: AsyncSession, actor: Actor, code: str) -> list[str]:
-    """From now on it is asked for; the recovery codes, which are shown once. All other sessions end; the holder is told.
+async def turn_on_second_factor(
+    context: Context, session: AsyncSession, actor: Actor, code: str, *, session_token: str
+) -> list[str]:
+    """From now on it is asked for; the recovery codes, which are shown once.
+
+    All other sessions end, this one goes on by the token; the holder is told.
 
     Raises:
         SecondFactorOff: none was begun.
@@ -33,6 +38,7 @@ async def turn_on_second_factor(context: Context, session: AsyncSession, actor: 
         if factor.on_since is not None:
             raise SecondFactorOn
         await check_factor(context, session, account, factor, code)
+        await renew_session(session, actor, session_token)
         factor.on_since = at
         kept, codes = RecoveryCode.draw_all(account.id)
         session.add_all(kept)
