@@ -134,9 +134,9 @@ GET /transactions/live                                    200     200      200  
 GET /transactions/searches                                303     200      200   200     200       200        200
 GET /transactions/searches/new                            303     200      200   200     200       200        200
 POST /transactions/searches/new                           303     422      422   422     422       422        422
-POST /transactions/searches/{saved_search_id}/default     303     404      404   404     404       404        404
+POST /transactions/searches/{saved_search_id}/default     303     422      422   422     422       422        422
 GET /transactions/searches/{saved_search_id}/deletion     303     404      404   404     404       404        404
-POST /transactions/searches/{saved_search_id}/deletion    303     404      404   404     404       404        404
+POST /transactions/searches/{saved_search_id}/deletion    303     422      422   422     422       422        422
 GET /transactions/{transaction_id}                        303     404      404   404     404       404        404
 """
 
