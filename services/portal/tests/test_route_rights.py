@@ -4,6 +4,8 @@ Each person asks about one group, in which the primary administrator, a user who
 and the others nothing. A form is sent empty: whoever may gets as far as a 422, or a 404 for an ID that nothing has.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from covey_local.databases import connected
 from covey_portal.app import create_app
 from covey_portal.guard import HEADERS
 
-from .people import Platform, Visitor, address, eventually, firm_number
+from .people import PATIENCE_S, Platform, Visitor, address, firm_number
 from .test_guard import routes, settings
 
 GRID = """
@@ -151,7 +153,7 @@ UNKNOWN = (
 ENDS = "POST /sign-off"
 UNDER_WAY = {
     *("audit_entry", "audit_waiting", "audit_link", "audit_anchor", "inbox", "outbox", "position", "attempt"),
-    *("access_applier",),
+    *("access_applier", "listener", "relay_lease"),
 }
 """Tables of what goes on by itself, and of the audit: that somebody looks is written down."""
 WHEN_USED = "used_at"
@@ -254,13 +256,13 @@ async def test_a_page_that_is_looked_at_changes_nothing(platform: Platform, worl
 
 async def settled(platform: Platform) -> dict[str, str]:
     """What the tables hold once nothing is on its way any more from what was done before."""
-    seen: list[dict[str, str]] = [{}, {}]
-
-    async def still() -> dict[str, str] | None:
-        seen[:] = [*seen[1:], await rows(platform)]
-        return seen[1] if seen[0] == seen[1] else None
-
-    return await eventually(still, "the tables are at rest")
+    deadline, before, now = time.monotonic() + PATIENCE_S, {}, await rows(platform)
+    while before != now:
+        restless = sorted(name for name in now if now[name] != before.get(name))
+        assert time.monotonic() < deadline, f"not at rest within {PATIENCE_S:.0f} s: {restless}"
+        await asyncio.sleep(1)
+        before, now = now, await rows(platform)
+    return now
 
 
 async def rows(platform: Platform) -> dict[str, str]:
