@@ -505,6 +505,35 @@ async def test_exclusions_and_forms_of_a_group_are_shown_by_the_database_to_whoe
     assert await shown(other) == await shown(None) == []
 
 
+async def test_what_is_another_groups_is_not_found_in_ones_own(story):
+    own, elsewhere = await story.group(), await story.group(broker="F-1")
+    primary, other_primary = await story.primary(own), await story.primary(elsewhere)
+    person, grant = await story.secondary(other_primary, elsewhere, [Right.BILLING_VIEW])
+    broker = await story.person("Bro")
+    await story.joins(broker, await story.firm("F-1"))
+    before = await story.sees(person), await story.sees(broker)
+
+    body = {"rights": ["billing.view"], "billing_units": None}
+    for method, path, theirs in (
+        ("GET", "users/{}", grant),
+        ("DELETE", "users/{}", grant),
+        ("POST", "users/{}/code", grant),
+        ("PUT", "users/{}/rights", grant),
+        ("POST", "exclusions/{}", broker.account_id),
+    ):
+        said = []
+        for asked_about in (theirs, uuid4()):
+            answer = await primary.api.request(
+                method,
+                f"/v1/groups/{own}/{path.format(asked_about)}",
+                json=body if method == "PUT" else None,
+                headers=command(If_Match='"1"'),
+            )
+            said.append((answer.status_code, answer.json()["code"]))
+        assert said == [(404, "user-not-found")] * 2, path
+    assert (await story.sees(person), await story.sees(broker)) == before
+
+
 async def test_removing_a_user_whose_firm_still_gives_sight_excludes_them_from_it(story):
     group = await story.group(broker="F-1")
     primary = await story.primary(group)

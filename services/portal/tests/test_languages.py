@@ -1,6 +1,7 @@
 """Everything that pages say is there in every language; dates are written as its readers write them."""
 
 import re
+import tomllib
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -118,3 +119,17 @@ def _plain(text: str) -> str:
 )
 def test_the_readers_own_choice_comes_first(cookie, accepted, language):
     assert languages.chosen(cookie, accepted) == language
+
+
+def test_the_site_that_comes_with_the_portal_says_everything_in_every_language():
+    def texts(value):
+        if isinstance(value, dict) and "en" in value:
+            yield value
+        elif isinstance(value, dict | list):
+            for each in value.values() if isinstance(value, dict) else value:
+                yield from texts(each)
+
+    found = list(texts(tomllib.loads((PACKAGE / "data" / "site.toml").read_text())))
+
+    assert len(found) >= 6
+    assert [text["en"] for text in found if text.keys() != {*LANGUAGES}] == []
