@@ -176,6 +176,29 @@ async def test_whoever_shows_their_password_goes_on_by_another_token_and_a_refus
     assert (await client.get("/v1/account")).status_code == 200, "it is the same session"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "said", "refusal"),
+    [
+        ("POST", "/addresses", {"email": EMAIL}, "address-already-yours"),
+        ("POST", "/addresses/removal", {"email": EMAIL}, "main-address-stays"),
+        ("PUT", "/addresses/main", {"email": "nobody@people.example"}, "address-not-found"),
+        ("POST", "/second-factor/off", {"code": "123456"}, "second-factor-off"),
+        ("POST", "/passkeys/0190f1c0-0000-7000-8000-000000000001/removal", {}, "passkey-not-found"),
+    ],
+)
+async def test_whoever_is_refused_after_their_password_was_right_keeps_their_token(
+    covey: Harness, method: str, path: str, said: dict[str, str], refusal: str
+) -> None:
+    here = await session_of(covey, await somebody(covey))
+    client = await client_of(covey, here)
+
+    answer = await client.request(method, f"/v1/account{path}", json={"password": PASSWORD, **said})
+
+    assert answer.json()["code"] == refusal
+    assert "Covey-Session-Token" not in answer.headers
+    assert (await exchange(covey, here.token)).status_code == 200
+
+
 async def test_a_token_for_a_forgotten_password_is_of_no_use_after_it(covey: Harness) -> None:
     _, client = await signed_on(covey)
     async with covey.client(None) as anybody:

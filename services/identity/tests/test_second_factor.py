@@ -27,6 +27,7 @@ from .accounts import (
     where_kept,
 )
 
+TOKEN = "Covey-Session-Token"
 FACTOR = "/v1/account/second-factor"
 AT = datetime(2026, 3, 8, 9, 30, tzinfo=UTC)
 
@@ -155,11 +156,12 @@ async def test_all_other_sessions_end_when_it_is_turned_on(covey: Harness) -> No
     who = await somebody(covey)
     elsewhere = await session_of(covey, who)
     client = await client_of(covey, await session_of(covey, who))
-    secret = (await begin(client)).json()["secret"]
+    begun = await begin(client)
 
-    await client.post(f"{FACTOR}/on", json={"code": shown(secret)})
+    answer = await client.post(f"{FACTOR}/on", json={"code": shown(begun.json()["secret"])})
 
-    assert (await exchange(covey, elsewhere.token)).status_code == 401
+    tokens = (elsewhere.token, begun.headers[TOKEN], answer.headers[TOKEN])
+    assert [(await exchange(covey, each)).status_code for each in tokens] == [401, 401, 200]
     assert (await client.get("/v1/account")).status_code == 200
 
 

@@ -161,6 +161,34 @@ async def test_after_a_cut_the_page_hears_of_what_it_missed_once(platform, owner
 
 
 @pytest.mark.timeout(300)
+async def test_a_page_goes_on_following_once_its_session_has_another_token(platform, owner, visit, another_portal):
+    primary, _, transaction_id = owner
+    line = Line(platform.run["services"]["transactions"])
+    await line.mend()
+    async with another_portal(transactions_url=f"http://127.0.0.1:{line.port}") as portal:
+        visitor = await visit(at=portal)
+        await visitor.page.context.add_cookies(await primary.page.context.cookies())
+        await stay(visitor, "/transactions")
+        former = await visitor.session_token()
+        tab = await visitor.page.context.new_page()
+        await tab.goto("/account/password")
+        await tab.fill("[name=password]", PASSWORD)
+        await tab.fill("[name=new_password]", "ten odd newts")
+        async with tab.expect_navigation():
+            await tab.click("main form button")
+        assert await visitor.session_token() != former
+
+        await line.cut()  # the stream asks again, with the cookie of when it began
+        await line.mend()
+        await platform.send_back(transaction_id, "Add the W-9.")
+
+        await visitor.page.locator(f"#found-{transaction_id}").get_by_text("Action required").wait_for()
+        assert await visitor.page.evaluate(STAYED)
+        await visitor.leave()
+        await line.cut()
+
+
+@pytest.mark.timeout(300)
 async def test_a_transaction_that_one_reads_follows_and_what_one_opened_stays_open(platform, owner):
     primary, group, transaction_id = owner
     page = primary.page

@@ -136,9 +136,9 @@ GET /transactions/live                                    200     200      200  
 GET /transactions/searches                                303     200      200   200     200       200        200
 GET /transactions/searches/new                            303     200      200   200     200       200        200
 POST /transactions/searches/new                           303     422      422   422     422       422        422
-POST /transactions/searches/{saved_search_id}/default     303     422      422   422     422       422        422
+POST /transactions/searches/{saved_search_id}/default     303     404      404   404     404       404        404
 GET /transactions/searches/{saved_search_id}/deletion     303     404      404   404     404       404        404
-POST /transactions/searches/{saved_search_id}/deletion    303     422      422   422     422       422        422
+POST /transactions/searches/{saved_search_id}/deletion    303     404      404   404     404       404        404
 GET /transactions/{transaction_id}                        303     404      404   404     404       404        404
 """
 
@@ -156,7 +156,7 @@ UNDER_WAY = {
     *("access_applier", "listener", "relay_lease"),
 }
 """Tables of what goes on by itself, and of the audit: that somebody looks is written down."""
-WHEN_USED = "used_at"
+WHEN_USED = {"identity.account_session": "used_at"}
 """A session's: that it is used is what keeps it."""
 
 
@@ -255,13 +255,14 @@ async def test_a_page_that_is_looked_at_changes_nothing(platform: Platform, worl
 
 
 async def settled(platform: Platform) -> dict[str, str]:
-    """What the tables hold once nothing is on its way any more from what was done before."""
-    deadline, before, now = time.monotonic() + PATIENCE_S, {}, await rows(platform)
-    while before != now:
-        restless = sorted(name for name in now if now[name] != before.get(name))
-        assert time.monotonic() < deadline, f"not at rest within {PATIENCE_S:.0f} s: {restless}"
+    """What the tables hold once nothing is on its way any more from what was done before: three times the same."""
+    deadline, now, alike = time.monotonic() + PATIENCE_S, await rows(platform), 0
+    while alike < 2:
         await asyncio.sleep(1)
         before, now = now, await rows(platform)
+        alike = alike + 1 if before == now else 0
+        restless = sorted(name for name in now if now[name] != before.get(name))
+        assert time.monotonic() < deadline, f"not at rest within {PATIENCE_S:.0f} s: {restless}"
     return now
 
 
@@ -273,7 +274,8 @@ async def rows(platform: Platform) -> dict[str, str]:
             tables = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
             for (table,) in tables:
                 if table not in UNDER_WAY:
-                    found[f"{service}.{table}"] = await database.fetchval(_CONTENT.format(table), WHEN_USED)
+                    name = f"{service}.{table}"
+                    found[name] = await database.fetchval(_CONTENT.format(table), WHEN_USED.get(name, ""))
     return found
 
 

@@ -278,6 +278,12 @@ async def test_any_history_in_any_order_ends_as_the_rules_say(covey, group, firm
             assert {each["group"]["legal_name"] for each in listed} == settled
             assert sum(month["renewals"] for month in months["months"]) == len(settled)
             assert months["left_out"]["renewals"] == len(own) - len(settled)
+        since = today - 90 * DAY
+        new = {name for name, (_, _, day) in expected.items() if day and date.fromisoformat(day) >= since}
+        listed = (await get(covey, "/v1/renewals", not_new_to=FIRMS))["items"]
+        assert {each["group"]["legal_name"] for each in listed} == {*GROUPS} - new
+        months = await get(covey, "/v1/renewals/months", not_new_to=FIRMS)
+        assert months["left_out"]["renewals"] == len(new)
     assert await covey.parked() == []
 
 

@@ -11,7 +11,7 @@ header ``Covey-Session-Token``, and whoever had found the former one is left out
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
-from covey_chassis.access import Actor, signed_on
+from covey_chassis.access import Actor, SignOnNeeded, signed_on
 from covey_chassis.access.requiring import token_of
 from covey_chassis.errors import FieldError
 from covey_chassis.transaction import context_of
@@ -91,10 +91,15 @@ async def check_confirmed(session: AsyncSession, actor: Actor, confirmed: Confir
 
 
 async def renew_session(session: AsyncSession, actor: Actor, token: str) -> None:
-    """The actor has shown who they are once more: their session goes on by this token."""
+    """The actor has shown who they are once more: their session goes on by this token.
+
+    Raises:
+        SignOnNeeded: it is gone.
+    """
     own = await session.get(AccountSession, actor.session_id)
-    if own is not None:
-        own.renew(token)
+    if own is None:
+        raise SignOnNeeded
+    own.renew(token)
 
 
 async def _confirm(request: Request, typed: str) -> tuple[Confirmed, tuple[str, ...]]:

@@ -100,9 +100,9 @@ def create_app(settings: PortalSettings, *, stopping: asyncio.Event | None = Non
     app.state.stopping = stopping or asyncio.Event()
     for router in (*ROUTERS, probe_routes(ready=tuple, live=tuple)):
         app.include_router(router, max_body_size=BODY_BYTES_MAX)
-    app.add_middleware(RememberRenewed)
     app.add_middleware(SameOrigin, origin=settings.portal_url)
     app.add_middleware(Edge, headers=HEADERS, document=error_page, media_types=OURS)
+    app.add_middleware(RememberRenewed)
     return app
 
 

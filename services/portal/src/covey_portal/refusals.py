@@ -58,7 +58,7 @@ SENTENCES: Mapping[str, str] = {
     "not-yours": N_("You do not have access to this."),
     # saved searches
     "search-name-taken": N_("You have a search with this name already. Choose another name."),
-    "too-many-saved-searches": N_("You have 30 saved searches, as many as one can have. Delete one first."),
+    "too-many-saved-searches": N_("You have as many saved searches as one can have. Delete one first."),
     "saved-search-not-found": N_("You have no such search any more."),
     # requests
     "access-request-not-found": N_("There is no request with this reference number. Check it, and try again."),

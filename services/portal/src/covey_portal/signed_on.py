@@ -131,7 +131,8 @@ class SignedOn:
         answer = await self.services.ask(
             to, method, path, bearer=self.access_token, json=json, params=params, headers=headers
         )
-        self.renewed = answer.headers.get(SESSION_TOKEN, self.renewed)
+        if to is To.IDENTITY:
+            self.renewed = answer.headers.get(SESSION_TOKEN, self.renewed)
         return answer
 
     async def get(self, to: To, path: str, **params: Param) -> Any:
@@ -252,18 +253,17 @@ def forget(response: Response) -> None:
 
 
 def sign_on_first(request: Request) -> Response:
-    """To the sign-on, and back to what was to be read. What was to be done is not repeated by itself."""
+    """To the sign-on, and back to what was to be read. What was to be done is not repeated by itself.
+
+    The cookie stays: the browser may have been given another one meanwhile, by an answer that came after this question.
+    """
     back = request.url.path if request.method == "GET" else "/"
     if request.method == "GET" and request.url.query:
         back = f"{back}?{request.url.query}"
     address = "/sign-on" if back == "/" else f"/sign-on?next={quote(back, safe='/')}"
-    response: Response
     if "hx-request" in request.headers:
-        response = Response(status_code=204, headers={"HX-Redirect": address})
-    else:
-        response = RedirectResponse(address, 303)
-    forget(response)
-    return response
+        return Response(status_code=204, headers={"HX-Redirect": address})
+    return RedirectResponse(address, 303)
 
 
 def local(path: str) -> str:

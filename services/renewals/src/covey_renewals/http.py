@@ -153,7 +153,7 @@ async def list_months(session: Session, sight: InSight, ctx: Ctx, asked: Asked) 
         left_out = LeftOut(
             renewals=await queries.left_out(session, sight, today, look_ahead_days, asked),
             acquired_since=new_since(today),
-            reason=f"Groups that the firm acquired within the past {NEW_DAYS} days are not listed. They are found by"
+            reason=f"Groups that a firm acquired within the past {NEW_DAYS} days are not listed. They are found by"
             " search and in the entire book of business.",
         )
     return Months(

@@ -255,7 +255,7 @@ async def ask_for_recovery_codes(request: Request, me: Me) -> Response:
 async def _question(request: Request, me: SignedOn, form: Form, act: str) -> Response:
     factor = await me.get(To.IDENTITY, "/v1/account/second-factor")
     if not factor["on_since"]:
-        return RedirectResponse("/account/second-factor", 303)
+        return await _factor(request, me, form) if form.problem else RedirectResponse("/account/second-factor", 303)
     return await page(request, "second_factor_change.html", form=form, act=act)
 
 

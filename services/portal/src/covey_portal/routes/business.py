@@ -69,7 +69,15 @@ async def list_renewals(
         after=after,
         limit=A_PAGE,
     )
-    return await page(request, "renewals_of_month.html", found=found, of=month, number=n, **_pages(request, found, n))
+    return await page(
+        request,
+        "renewals_of_month.html",
+        found=found,
+        of=month,
+        firm=_firm(me, firm),
+        number=n,
+        **_pages(request, found, n),
+    )
 
 
 @router.get("/book")
@@ -111,7 +119,8 @@ SEARCH_SAVED = N_("The search was saved.")
 @router.get("/transactions")
 async def list_transactions(request: Request, me: Me, after: str | None = None, n: int = 1, said: str = "") -> Response:
     """All filters and the order are in the address: a list is a link. Without any, one's default search leads on."""
-    search, saved = Search.read(lambda name: request.query_params.get(name, "")), await _saved_by(me)
+    search, known = Search.read(lambda name: request.query_params.get(name, "")), await _saved_by(me)
+    saved = known or []
     default = next((each.search for each in saved if each.is_default), None)
     if default and not request.query_params and BACKGROUND not in request.headers:
         return RedirectResponse(default.address, 303)
@@ -141,6 +150,7 @@ async def list_transactions(request: Request, me: Me, after: str | None = None, 
         changes=changes,
         search=search,
         saved=saved,
+        knows_default=known is not None,
         current=current,
         said=SEARCH_SAVED if said == "saved" and current else "",
         number=n,
@@ -148,12 +158,12 @@ async def list_transactions(request: Request, me: Me, after: str | None = None, 
     )
 
 
-async def _saved_by(me: SignedOn) -> list[Saved]:
-    """Their saved searches; none where they cannot be had: the list is there without them."""
+async def _saved_by(me: SignedOn) -> list[Saved] | None:
+    """Their saved searches; None where they cannot be had: the list is there without them."""
     try:
         return await searches_of(me)
     except (Away, Refused):
-        return []
+        return None
 
 
 def _pages(request: Request, found: Json, number: int, kept: Mapping[str, str] | None = None) -> Json:

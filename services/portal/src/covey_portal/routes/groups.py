@@ -97,7 +97,8 @@ async def name_of(me: SignedOn, group_id: UUID) -> str:
 async def own_of(me: SignedOn, group_id: UUID) -> Json | None:
     """The group as whoever holds something there sees it, with what they hold; None where they hold nothing.
 
-    Staff who hold nothing anywhere are not asked about: to be refused would stand in the audit, of what they did not do.
+    For pages that anybody may read. Staff who hold nothing anywhere are not asked about: to be refused would stand in the
+    audit, of what they did not do.
     """
     if me.who.staff and not me.who.has_groups:
         return None
@@ -204,7 +205,7 @@ async def managing(me: SignedOn, group_id: UUID) -> Json:
     Raises:
         Refused: they do not.
     """
-    own = await own_of(me, group_id)
+    own = await theirs_or_none(me, To.IDENTITY, f"/v1/access/groups/{group_id}")
     if own is None or not manages(own):
         raise Refused(403, "not-yours", "")
     return own

@@ -70,9 +70,14 @@ def _passed_on(request: Request, to: To, path: str, last_event_id: str | None = 
 
 
 async def _pieces(request: Request, to: To, path: str, last_event_id: str | None) -> AsyncIterator[str]:
-    """An access token lasts five minutes, and the service's stream no longer: then another one goes on from there."""
+    """An access token lasts five minutes, and the service's stream no longer: then another one goes on from there.
+
+    Once the session's token is not good any more, the browser asks again with the one that it has by then: it may have been
+    given another. Whether the session is over the first answer to that says.
+    """
     stopping: asyncio.Event = request.app.state.stopping
     yield "retry: 3000\n\n"
+    is_first = True
     try:
         while not stopping.is_set():
             try:
@@ -86,9 +91,10 @@ async def _pieces(request: Request, to: To, path: str, last_event_id: str | None
             except Away:
                 yield str(Event())
                 pause = AGAIN_S
+            is_first = False
             await wait_until(stopping, pause)
     except SignOnNeeded:
-        yield str(Event("signed-off"))
+        yield str(Event("signed-off")) if is_first else "retry: 100\n\n"
     except Refused:
         yield str(Event("ended"))
 

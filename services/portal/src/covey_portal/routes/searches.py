@@ -30,8 +30,8 @@ async def list_searches(request: Request, me: Me, said: str = "") -> Response:
     return await _list_page(request, me, Form(), SAID.get(said, ""))
 
 
-async def _list_page(request: Request, me: SignedOn, form: Form, said: str = "") -> Response:
-    return await page(request, "searches.html", saved=await searches_of(me), form=form, said=said)
+async def _list_page(request: Request, me: SignedOn, form: Form, said: str = "", *, status: int = 200) -> Response:
+    return await page(request, "searches.html", status=status, saved=await searches_of(me), form=form, said=said)
 
 
 def _done(what: str) -> Response:
@@ -88,7 +88,7 @@ async def choose_default(request: Request, me: Me, saved_search_id: UUID) -> Res
         await me.ask(To.TRANSACTIONS, "PUT" if wanted else "DELETE", path, headers=form.key)
     except Refused as refused:
         form.refuse(refused)
-        return await _list_page(request, me, form)
+        return await _list_page(request, me, form, status=refused.status)
     return _done("default" if wanted else "no-default")
 
 
@@ -107,5 +107,5 @@ async def delete_search(request: Request, me: Me, saved_search_id: UUID) -> Resp
         await me.ask(To.TRANSACTIONS, "DELETE", f"/v1/saved-searches/{saved_search_id}", headers=form.key)
     except Refused as refused:
         form.refuse(refused)
-        return await _list_page(request, me, form)
+        return await _list_page(request, me, form, status=refused.status)
     return _done("deleted")
