@@ -74,6 +74,7 @@ async def test_an_employer_has_their_group_and_its_renewal_and_staff_have_what_w
         "/",
         "/renewals",
         "/staff/access-requests",
+        "/staff/accounts",
         "/staff/audit",
         "/staff/firms",
         "/staff/reviews",

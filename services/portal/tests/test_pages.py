@@ -100,6 +100,12 @@ STAFF = (
     "/staff/firms?firm_number=nobody-has-this",
     "/staff/firms/{firm}",
     "/staff/firms/{firm}/members/{broker}/removal",
+    "/staff/accounts",
+    "/staff/accounts?user_id=nobody",
+    "/staff/accounts?user_id={user_id}",
+    "/staff/accounts/{user_id}/lock",
+    "/staff/accounts/{user_id}/unlock",
+    "/staff/accounts/{user_id}/second-factor",
     "/staff/audit",
     "/staff/audit?user_id=nobody",
     "/staff/audit?group={group}",
@@ -249,7 +255,7 @@ def test_every_page_is_looked_at():
 def test_each_page_is_kept_as_a_picture_of_its_own():
     ids = ("group", "appointment", "firm", "user", "change", "transaction", "search", "broker")
     places = dict.fromkeys(ids, str(uuid4()))
-    places |= {"reference": "0123456789ABCDEF", "month": "2027-02"}
+    places |= {"reference": "0123456789ABCDEF", "month": "2027-02", "user_id": "d45634"}
     names = [picture(f"{who}{path.format(**places)}") for who, path in PAGES]
     names += [picture(f"{who}{path.format(**places)} sent") for who, path, _ in SENT]
 
@@ -329,6 +335,13 @@ QUESTIONS = {
     ),
     "a session": ("primary", "/account/sessions", "$='/end'", "End the session of", "is signed off at once"),
     "a request": ("staff", "/staff/access-requests/{reference}", "$='/decline'", "Oak", "nobody gets access by it"),
+    "an account": (
+        "staff",
+        "/staff/accounts?user_id={user_id}",
+        "$='/lock'",
+        "Prim Ary",
+        "nobody signs on with it until",
+    ),
     "a firm's person": ("staff", "/staff/firms/{firm}", "$='/removal'", "Bro Ker", "lose at once whatever they see"),
 }
 """Whose, where the link is, and which; what the question names, and which consequence."""

@@ -119,6 +119,9 @@ GET /staff/access-requests/{reference}                    303     403      403  
 POST /staff/access-requests/{reference}/approval          303     403      403   403     403       403        404
 GET /staff/access-requests/{reference}/decline            303     403      403   403     403       403        404
 POST /staff/access-requests/{reference}/decline           303     403      403   403     403       403        404
+GET /staff/accounts                                       303     403      403   403     403       403        200
+GET /staff/accounts/{user_id}/{act}                       303     403      403   403     403       403        404
+POST /staff/accounts/{user_id}/{act}                      303     403      403   403     403       403        404
 GET /staff/audit                                          303     403      403   403     403       403        200
 GET /staff/firms                                          303     403      403   403     403       403        200
 GET /staff/firms/{firm_id}                                303     403      403   403     403       403        404
@@ -145,7 +148,7 @@ GET /transactions/{transaction_id}                        303     404      404  
 HEAD, *ROWS = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in GRID.strip().splitlines()]
 EXPECTED = {row[0]: dict(zip(HEAD, map(int, row[1:]), strict=True)) for row in ROWS}
 PEOPLE = ("primary", "user", "broker", "stranger", "elsewhere", "staff")
-KNOWN = {"reference": "0" * 16, "month": "2027-02", "name": "covey.css"}
+KNOWN = {"reference": "0" * 16, "month": "2027-02", "name": "covey.css", "user_id": "nobody", "act": "lock"}
 UNKNOWN = (
     *("saved_search_id", "passkey_id", "session_id", "appointment_id", "change_id"),
     *("account_id", "grant_id", "firm_id", "transaction_id"),

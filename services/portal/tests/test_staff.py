@@ -1,8 +1,9 @@
 """What staff do and look up on pages alone: the people of a firm (R-11), and the audit (R-12)."""
 
+import pyotp
 import pytest
 
-from .people import NOWHERE, address, eventually, firm_number
+from .people import NOWHERE, PASSWORD, address, eventually, firm_number
 
 WAYS = [
     pytest.param("en-US", True, "English", id="english"),
@@ -60,6 +61,66 @@ async def test_somebody_is_put_into_a_firm_sees_its_groups_and_is_taken_out_agai
         return group["legal_name"] not in await broker.page.inner_text("main") or None
 
     await eventually(sees_nothing, "a book without the group")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+async def test_an_account_is_found_locked_and_unlocked(visit, scripts):
+    person = await visit()
+    user_id = await person.register_and_sign_on(address("lock"), "Lou", "Cked")
+    staff = await visit(scripts=scripts)
+    await staff.sign_on_as_staff()
+    page = staff.page
+    own = (await page.inner_text("header .soft")).strip()
+
+    await staff.go("/staff/accounts")
+    for wrong in ("z99999", "a b"):
+        await staff.fill(user_id=wrong)
+        await staff.press("main form.filters button")
+        assert await page.locator("main .empty").count() == 1
+    await staff.fill(user_id=f" {user_id.upper()} ")
+    await staff.press("main form.filters button")
+    assert "Lou Cked" in await page.title()
+    assert "Lou Cked" in await page.inner_text("main h2")
+
+    await staff.confirm("main a[href$='/lock']", "/lock")
+    assert "Locked" in await page.inner_text("main .facts")
+    assert await page.locator("main .said.good").count() == 1
+    await person.go("/account")
+    assert person.path == "/sign-on"
+    await person.sign_on(user_id, PASSWORD)
+    assert "locked" in await person.page.inner_text("#problem")
+
+    await staff.confirm("main a[href$='/unlock']", "/unlock")
+    assert "Locked" not in await page.inner_text("main .facts")
+    await person.sign_on(user_id, PASSWORD)
+    assert "Lou" in await person.title()
+
+    await staff.confirm("main a[href$='/second-factor']", "/second-factor")
+    assert "neither a second factor" in await page.inner_text("#problem")
+    await staff.go(f"/staff/accounts?user_id={own}")
+    assert await page.locator("main a[href$='/lock'], main a[href$='/second-factor']").count() == 0, "one's own"
+
+
+@pytest.mark.timeout(200)
+async def test_a_second_factor_that_was_lost_is_taken_by_staff(platform, visit):
+    person, staff, email = await visit(), await visit(), address("lost")
+    user_id = await person.register_and_sign_on(email, "Los", "Ter")
+    await person.go("/account/second-factor")
+    await person.fill(password=PASSWORD)
+    await person.press()
+    await person.fill(code=pyotp.TOTP(await person.page.inner_text("main .secret")).now())
+    await person.press("main form[action$='/on'] button")
+    await person.press("form[action='/sign-off'] button")
+    await staff.sign_on_as_staff()
+    await staff.go(f"/staff/accounts?user_id={user_id}")
+
+    await staff.confirm("main a[href$='/second-factor']", "/second-factor")
+
+    assert await staff.page.locator("main .said.good").count() == 1
+    await person.sign_on(user_id, PASSWORD)
+    assert "Los" in await person.title(), "by the password alone"
+    await platform.mail(email, "second factor")
 
 
 @pytest.mark.timeout(200)

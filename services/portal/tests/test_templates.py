@@ -238,6 +238,16 @@ PAGES: dict[str, dict[str, Any]] = {
         "form": Form(),
     },
     "staff_firm_removal.html": {"firm": FIRM, "member": MEMBER, "form": Form()},
+    "staff_accounts.html": {
+        "found": {**MEMBER, "program_name": None, "locked_at": AT},
+        "form": Form.of(user_id=ABSURD),
+        "said": "",
+    },
+    "staff_account_change.html": {
+        "found": {**MEMBER, "program_name": None, "locked_at": None},
+        "act": "second-factor",
+        "form": Form(),
+    },
     "staff_audit.html": {
         "found": {"items": [ENTRY], "next": ABSURD},
         "group_id": None,

@@ -21,6 +21,7 @@ from covey_portal.refusals import sentence_of
 from covey_portal.routes import (
     access_requests,
     account,
+    accounts,
     audit,
     brokers,
     business,
@@ -60,6 +61,7 @@ ROUTERS = (
     brokers.router,
     access_requests.staff,
     firms.router,
+    accounts.router,
     audit.router,
 )
 

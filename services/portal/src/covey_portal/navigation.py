@@ -16,6 +16,7 @@ def navigation(me: SignedOn) -> list[tuple[str, str]]:
         places += [
             ("/staff/access-requests", N_("Access requests")),
             ("/staff/firms", N_("Firms")),
+            ("/staff/accounts", N_("Accounts")),
             ("/staff/audit", N_("Audit")),
         ]
     if who.reviews:

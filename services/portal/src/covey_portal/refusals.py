@@ -55,6 +55,7 @@ SENTENCES: Mapping[str, str] = {
     "already-firm-member": N_("They are a member of this firm already."),
     "firm-member-not-found": N_("They are no member of this firm any more."),
     "account-not-found": N_("There is no such account."),
+    "own-account": N_("This is your own account: somebody else does that."),
     "not-yours": N_("You do not have access to this."),
     # saved searches
     "search-name-taken": N_("You have a search with this name already. Choose another name."),
