@@ -23,7 +23,7 @@ from covey_contracts.membership import (
     GroupState,
 )
 
-from .accounts import command
+from .accounts import Somebody, client_of, command, session_of
 
 Json = dict[str, Any]
 _numbers = count(1)
@@ -134,6 +134,11 @@ class Story:
         assert verified.status_code == 201, verified.text
         account_id = UUID(verified.json()["account_id"])
         return Person(account_id, verified.json()["user_id"], email, self.covey.client(account_id))
+
+    async def signed_on(self, person: Person) -> httpx.AsyncClient:
+        """Their client in a session of their own: for what takes their password once more."""
+        who = Somebody(person.account_id, person.user_id, person.email, "quillfern-9-thistle")
+        return await client_of(self.covey, await session_of(self.covey, who))
 
     async def letter(self, kind: type[Any], body: type[Any]) -> Any:
         """What was sealed in the newest event of this kind."""

@@ -268,8 +268,9 @@ async def test_an_address_that_came_with_a_code_opens_the_account_once_its_holde
     await story.redeem(person, code)
 
     chosen = {"email": "sec@new-work.example", "password": "quillfern-9-thistle"}
-    answer = await person.api.put("/v1/account/addresses/main", json=chosen)
-    await person.api.put("/v1/account/addresses/main", json=chosen | {"email": person.email})
+    here = await story.signed_on(person)
+    answer = await here.put("/v1/account/addresses/main", json=chosen)
+    await here.put("/v1/account/addresses/main", json=chosen | {"email": person.email})
     await story.covey.client(None).post(
         "/v1/forgotten/password", json={"email": "sec@new-work.example"}, headers=command()
     )
