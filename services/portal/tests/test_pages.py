@@ -128,6 +128,8 @@ ON_THE_WAY = {
     "/sign-on/second-factor",
 }
 """Pages that are looked at where one comes to them (``test_pages_on_the_way``)."""
+BY_ITS_ACTS = {"/staff/accounts/{user_id}/{act}"}
+"""Each of them is in ``STAFF``."""
 NO_PAGES = {
     "/access-request/form.pdf",
     "/access-request/{reference}/record.pdf",
@@ -246,7 +248,7 @@ def test_every_page_is_looked_at():
         return re.sub(r"\{[^}]*\}", "*", path.partition("?")[0])
 
     served = {path for _, path in routes(create_app(settings()), changing=False)}
-    elsewhere = ON_THE_WAY | NO_PAGES | LEADING_BACK | LIVE
+    elsewhere = ON_THE_WAY | BY_ITS_ACTS | NO_PAGES | LEADING_BACK | LIVE
     looked_at = {shape(path) for _, path in PAGES}
 
     assert {path for path in served if shape(path) not in looked_at} == elsewhere
