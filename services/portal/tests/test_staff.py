@@ -94,7 +94,7 @@ async def test_an_account_is_found_locked_and_unlocked(visit, scripts):
     await staff.confirm("main a[href$='/unlock']", "/unlock")
     assert "Locked" not in await page.inner_text("main .facts")
     await person.sign_on(user_id, PASSWORD)
-    assert "Lou" in await person.title()
+    assert person.path == "/account", "where they were"
 
     await staff.confirm("main a[href$='/second-factor']", "/second-factor")
     assert "neither a second factor" in await page.inner_text("#problem")
