@@ -365,6 +365,10 @@ class Visitor:
         self.noticed[:] = [each for each in self.noticed if "status of 503" not in each]
         await self.page.close()
 
+    async def user_id(self) -> str:
+        """Whose it is, as each page says."""
+        return (await self.page.inner_text("header .soft")).strip()
+
     async def session_token(self) -> str:
         """What the browser's cookie holds."""
         return {each["name"]: each["value"] for each in await self.page.context.cookies()}["__Host-covey"]

@@ -19,7 +19,7 @@ async def test_what_was_sent_back_comes_first_with_what_to_do_and_who_helps(plat
     group = await platform.group()
     primary = await visit(language=language, scripts=scripts)
     await primary.become_primary(group, address("prim"))
-    user_id = (await primary.page.inner_text("header .soft")).strip()
+    user_id = await primary.user_id()
     said = 'Add the W-9 & sign "it" <b>here</b>.'
     transaction_id = await platform.submitted(group, (user_id, PASSWORD))
     await platform.send_back(transaction_id, said, "W-9")
@@ -54,7 +54,7 @@ async def test_a_list_is_sorted_by_its_headings_counted_and_kept_in_its_address(
     groups = [await platform.group() for _ in range(2)]
     email = address("prim")
     await primary.become_primary(groups[0], email)
-    user_id = (await primary.page.inner_text("header .soft")).strip()
+    user_id = await primary.user_id()
     await platform.approve_primary(groups[1], email)
     await primary.go("/")
     await primary.fill(code=await platform.code(email, groups[1]["legal_name"]))
@@ -143,7 +143,7 @@ async def test_what_is_new_to_ones_firm_is_not_to_be_reviewed_and_what_one_sees_
     broker = await visit()
     email = address("broker")
     await broker.become_primary(own, email)
-    user_id = (await broker.page.inner_text("header .soft")).strip()
+    user_id = await broker.user_id()
     page = broker.page
 
     async def listed(path: str) -> set[str]:

@@ -21,7 +21,7 @@ async def owner(platform, visit):
     group = await platform.group()
     primary = await visit()
     await primary.become_primary(group, address("prim"))
-    user_id = (await primary.page.inner_text("header .soft")).strip()
+    user_id = await primary.user_id()
     transaction_id = await platform.submitted(group, (user_id, PASSWORD))
     primary.account = (user_id, PASSWORD)
     return primary, group, transaction_id

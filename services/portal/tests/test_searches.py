@@ -44,7 +44,7 @@ async def test_a_search_is_saved_by_name_and_the_default_one_is_seen_first(platf
     group = await platform.group()
     primary = await visit(language=language, scripts=scripts)
     await primary.become_primary(group, address("prim"))
-    user_id = (await primary.page.inner_text("header .soft")).strip()
+    user_id = await primary.user_id()
     await platform.submitted(group, (user_id, PASSWORD))
     page = primary.page
 
@@ -115,7 +115,7 @@ async def test_whoever_opens_the_address_of_a_search_sees_what_is_theirs(platfor
     groups = [await platform.group() for _ in range(2)]
     for visitor, group in zip((owner, other), groups, strict=True):
         await visitor.become_primary(group, address("prim"))
-        user_id = (await visitor.page.inner_text("header .soft")).strip()
+        user_id = await visitor.user_id()
         await platform.submitted(group, (user_id, PASSWORD))
     await new_person(stranger)
     await save(owner, "status=pending+review", "Mine alone", first=True)
@@ -145,7 +145,7 @@ async def test_what_waits_for_one_is_first_where_the_default_search_would_leave_
     group = await platform.group()
     primary = await visit()
     await primary.become_primary(group, address("prim"))
-    user_id = (await primary.page.inner_text("header .soft")).strip()
+    user_id = await primary.user_id()
     await platform.send_back(await platform.submitted(group, (user_id, PASSWORD)), "Add the W-9.")
 
     for query, places in (

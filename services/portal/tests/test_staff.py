@@ -71,7 +71,7 @@ async def test_an_account_is_found_locked_and_unlocked(visit, scripts):
     staff = await visit(scripts=scripts)
     await staff.sign_on_as_staff()
     page = staff.page
-    own = (await page.inner_text("header .soft")).strip()
+    own = await staff.user_id()
 
     await staff.go("/staff/accounts")
     for wrong in ("z99999", "a b"):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlencode
 
+from starlette.requests import Request
+
 from covey_portal.calling import Json, To
 from covey_portal.signed_on import SignedOn
 from covey_portal.words import SORTED_BY, TRANSACTION_STATUSES
@@ -27,6 +29,11 @@ class Search:
         filters = {name: value for name in FILTERS if (value := said(name).strip())}
         sort = said("sort")
         return cls(filters, sort if sort.removeprefix("-") in SORTED_BY else NEWEST)
+
+    @classmethod
+    def asked_by(cls, request: Request) -> Self:
+        """As the address of the page says it."""
+        return cls.read(lambda name: request.query_params.get(name, ""))
 
     @classmethod
     def kept(cls, search: Json | None) -> Self | None:

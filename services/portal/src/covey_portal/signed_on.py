@@ -12,6 +12,7 @@ from uuid import UUID
 from covey_chassis.access.rights import StaffRight
 from fastapi import Depends
 from pydantic import BaseModel
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -238,10 +239,7 @@ class RememberRenewed:
             if message["type"] == "http.response.start" and me is not None and me.renewed:
                 response = Response()
                 remember(response, me.renewed)
-                message["headers"] = [
-                    *message["headers"],
-                    *(each for each in response.raw_headers if each[0] == b"set-cookie"),
-                ]
+                MutableHeaders(scope=message).append("set-cookie", response.headers["set-cookie"])
             await send(message)
 
         await self._app(scope, receive, sending)

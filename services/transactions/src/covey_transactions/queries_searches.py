@@ -1,4 +1,4 @@
-"""Named reads: what somebody has saved to look for again. Whoever changes or adds one locks all of theirs before."""
+"""Named reads: what somebody has saved to look for again. Whoever changes or adds one has locked all of theirs."""
 
 from uuid import UUID
 
@@ -20,11 +20,12 @@ async def searches_of(session: AsyncSession, account_id: UUID) -> list[SavedSear
 
 
 async def own_search(session: AsyncSession, account_id: UUID, saved_search_id: UUID) -> SavedSearch:
-    """The one of somebody's that has this ID.
+    """The one of somebody's that has this ID, to be changed: all of theirs are locked.
 
     Raises:
         SavedSearchNotFound: there is none, or it is another one's.
     """
+    await lock_searches_of(session, account_id)
     found = await session.get(SavedSearch, saved_search_id)
     if found is None or found.account_id != account_id:
         raise SavedSearchNotFound(id=saved_search_id)

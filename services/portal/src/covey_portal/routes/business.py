@@ -119,7 +119,7 @@ SEARCH_SAVED = N_("The search was saved.")
 @router.get("/transactions")
 async def list_transactions(request: Request, me: Me, after: str | None = None, n: int = 1, said: str = "") -> Response:
     """All filters and the order are in the address: a list is a link. Without any, one's default search leads on."""
-    search, known = Search.read(lambda name: request.query_params.get(name, "")), await _saved_by(me)
+    search, known = Search.asked_by(request), await _saved_by(me)
     saved = known or []
     default = next((each.search for each in saved if each.is_default), None)
     if default and not request.query_params and BACKGROUND not in request.headers:

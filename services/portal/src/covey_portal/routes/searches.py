@@ -44,7 +44,7 @@ def _done(what: str) -> Response:
 @router.get("/new")
 async def ask_for_name(request: Request, me: Me) -> Response:
     """Only what can be looked for is saved: of what cannot, the list says why."""
-    search = Search.read(lambda name: request.query_params.get(name, ""))
+    search = Search.asked_by(request)
     try:
         return await _name_page(request, me, Form(), search)
     except Refused as refused:

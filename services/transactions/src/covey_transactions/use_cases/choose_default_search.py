@@ -14,7 +14,6 @@ async def choose_default_search(session: AsyncSession, account_id: UUID, saved_s
     Raises:
         SavedSearchNotFound: they have none with this ID.
     """
-    await queries.lock_searches_of(session, account_id)
     chosen = await queries.own_search(session, account_id, saved_search_id)
     before = await queries.default_of(session, account_id)
     if before is not None:
@@ -30,7 +29,6 @@ async def forgo_default_search(session: AsyncSession, account_id: UUID, saved_se
     Raises:
         SavedSearchNotFound: they have none with this ID.
     """
-    await queries.lock_searches_of(session, account_id)
     found = await queries.own_search(session, account_id, saved_search_id)
     found.is_default = False
     return found

@@ -13,5 +13,4 @@ async def delete_search(session: AsyncSession, account_id: UUID, saved_search_id
     Raises:
         SavedSearchNotFound: they have none with this ID.
     """
-    await queries.lock_searches_of(session, account_id)
     await session.delete(await queries.own_search(session, account_id, saved_search_id))
